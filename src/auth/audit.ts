@@ -1,0 +1,195 @@
+// The audit trail: one entry per change in the change's own transaction, chained by hashes.
+import { and, desc, eq, gt, lt } from 'drizzle-orm'
+import type { Context } from '../core/context.ts'
+import { Fault } from '../core/fault.ts'
+import { canonical, sha256 } from '../core/ids.ts'
+import { type AuditRow, audit, idempotency } from '../db/tables.ts'
+import type { Db, Queries } from '../db/db.ts'
+import type { Log } from '../telemetry/log.ts'
+import type { AuditHead } from './audit-head.ts'
+
+export const firstHash = '0'.repeat(64)
+const foldWindow = 60_000
+const keepAnswers = 864e5
+
+type Json = Record<string, unknown>
+
+/** What a change did: `object` names what it was done to, `details` what an auditor needs to know. */
+export interface Change<T> {
+  result: T
+  object: string
+  details: Json
+}
+
+export interface Intent {
+  /** Dotted verb: `version.stage`, `model.delete`. */
+  action: string
+  /** What identifies the request for Idempotency-Key; a key used with another input is refused. */
+  input: unknown
+}
+
+export interface Audit {
+  /**
+   * Runs a change and its audit entry in one transaction. With an Idempotency-Key in the context, a
+   * repeated call gets the first answer and changes nothing; another input under the key is 409.
+   */
+  change<T extends object>(
+    ctx: Context,
+    intent: Intent,
+    work: (tx: Queries) => Promise<Change<T>>,
+  ): Promise<T>
+  /** The stored answer of an earlier call under the same key, if any. */
+  replay<T extends object>(ctx: Context, intent: Intent): Promise<T | undefined>
+  /** Records a refused change; repeats within a minute by one principal fold into one entry. */
+  denied(ctx: Context, action: string, object: string): Promise<void>
+  /** Newest first. */
+  list(before: number | undefined, limit: number): Promise<AuditRow[]>
+  /** Called after every entry with action and outcome. */
+  onEntry(listener: (action: string, outcome: string) => void): void
+  /** Writes folded denials now. */
+  settle(): Promise<void>
+  close(): Promise<void>
+}
+
+/** The hash of an entry covers all its columns and the hash before it. */
+export function hashOf(row: Omit<AuditRow, 'hash'>): string {
+  const { prevHash, ...rest } = row
+  return sha256(prevHash + canonical(rest))
+}
+
+interface Entry {
+  action: string
+  object: string
+  outcome: 'done' | 'denied'
+  count: number
+  details: Json
+}
+
+async function append(tx: Queries, ctx: Context, entry: Entry): Promise<AuditRow> {
+  const [last] = await tx.select().from(audit).orderBy(desc(audit.seq)).limit(1)
+  const row = {
+    seq: (last?.seq ?? 0) + 1,
+    at: Date.now(),
+    actor: ctx.principal.sub,
+    role: ctx.principal.role,
+    requestId: ctx.requestId,
+    ip: ctx.ip,
+    prevHash: last?.hash ?? firstHash,
+    ...entry,
+  }
+  const full = { ...row, hash: hashOf(row) }
+  await tx.insert(audit).values(full)
+  return full
+}
+
+const fingerprintOf = (intent: Intent): string =>
+  sha256(canonical({ action: intent.action, input: intent.input }))
+
+async function storedAnswer(q: Queries, ctx: Context, intent: Intent): Promise<Json | undefined> {
+  const key = ctx.idempotencyKey
+  if (key === undefined) return undefined
+  const [row] = await q
+    .select()
+    .from(idempotency)
+    .where(and(eq(idempotency.sub, ctx.principal.sub), eq(idempotency.key, key)))
+  if (!row) return undefined
+  if (row.fingerprint !== fingerprintOf(intent)) {
+    throw new Fault('idempotency.mismatch', `Use a new Idempotency-Key; '${key}' belongs to another request.`)
+  }
+  return row.result
+}
+
+async function keepAnswer(tx: Queries, ctx: Context, intent: Intent, result: object): Promise<void> {
+  if (ctx.idempotencyKey === undefined) return
+  await tx.delete(idempotency).where(lt(idempotency.at, Date.now() - keepAnswers))
+  await tx.insert(idempotency).values({
+    sub: ctx.principal.sub,
+    key: ctx.idempotencyKey,
+    fingerprint: fingerprintOf(intent),
+    result: result as Json,
+    at: Date.now(),
+  })
+}
+
+/** Denials that wait to be folded into one entry. */
+class Denials {
+  private readonly open = new Map<string, { ctx: Context; since: number; counts: Map<string, number> }>()
+
+  /** True for the first denial of a principal in the window; it gets an entry of its own. */
+  first(ctx: Context, action: string): boolean {
+    const found = this.open.get(ctx.principal.sub)
+    if (!found) {
+      this.open.set(ctx.principal.sub, { ctx, since: Date.now(), counts: new Map() })
+      return true
+    }
+    found.counts.set(action, (found.counts.get(action) ?? 0) + 1)
+    return false
+  }
+
+  /** Takes out the windows that have ended (or all). */
+  take(all: boolean): { ctx: Context; counts: Map<string, number> }[] {
+    const ended = [...this.open].filter(([, w]) => all || Date.now() - w.since >= foldWindow)
+    for (const [sub] of ended) this.open.delete(sub)
+    return ended.map(([, window]) => window).filter((window) => window.counts.size > 0)
+  }
+}
+
+export function createAudit(db: Db, head: AuditHead, log: Log): Audit {
+  const denials = new Denials()
+  const listeners: ((action: string, outcome: string) => void)[] = []
+  const announce = (row: AuditRow): void => {
+    head.advance(row)
+    for (const listener of listeners) listener(row.action, row.outcome)
+    const { seq, actor, action, object, outcome, count } = row
+    const fields = { log_type: 'audit', audit_seq: seq, user: actor, action, object, outcome, count }
+    log.write('info', `audit.${action}`, { ...fields, request_id: row.requestId })
+  }
+  const refuse = async (ctx: Context, entry: Omit<Entry, 'outcome'>): Promise<void> => {
+    announce(await db.tx((tx) => append(tx, ctx, { ...entry, outcome: 'denied' })))
+  }
+  const settle = async (all: boolean): Promise<void> => {
+    for (const { ctx, counts } of denials.take(all)) {
+      const count = [...counts.values()].reduce((sum, n) => sum + n, 0)
+      const details = { folded: Object.fromEntries(counts) }
+      await refuse(ctx, { action: 'access.denied', object: '*', count, details })
+    }
+  }
+  const timer = setInterval(() => {
+    settle(false).catch((error: unknown) => log.write('error', 'audit.failed', { error }))
+  }, 5_000)
+  timer.unref()
+
+  return {
+    change: async (ctx, intent, work) => {
+      let row: AuditRow | undefined
+      const result = await db.tx(async (tx) => {
+        const stored = await storedAnswer(tx, ctx, intent)
+        if (stored) return stored as never
+        const change = await work(tx)
+        const { object, details } = change
+        row = await append(tx, ctx, { action: intent.action, object, details, outcome: 'done', count: 1 })
+        await keepAnswer(tx, ctx, intent, change.result)
+        return change.result
+      })
+      if (row) announce(row)
+      return result
+    },
+    replay: async (ctx, intent) => (await storedAnswer(db.read, ctx, intent)) as never,
+    denied: async (ctx, action, object) => {
+      if (denials.first(ctx, action)) await refuse(ctx, { action, object, count: 1, details: {} })
+    },
+    list: async (before, limit) => {
+      await settle(true)
+      const older = before === undefined ? gt(audit.seq, 0) : lt(audit.seq, before)
+      return db.read.select().from(audit).where(older).orderBy(desc(audit.seq)).limit(limit)
+    },
+    onEntry: (listener) => {
+      listeners.push(listener)
+    },
+    settle: () => settle(true),
+    close: async () => {
+      clearInterval(timer)
+      await settle(true)
+    },
+  }
+}

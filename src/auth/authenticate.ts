@@ -1,0 +1,54 @@
+// From an Authorization header to a principal, remembering what was verified.
+import { Fault } from '../core/fault.ts'
+import type { Principal } from '../core/principal.ts'
+import type { Tokens } from './tokens.ts'
+
+/** Verified headers remembered; the oldest goes first. */
+const mostRemembered = 10_000
+
+/**
+ * Returns the principal at once for a remembered header (no promise on the hot path), else a promise
+ * of it. Throws or rejects with a Fault of status 401.
+ */
+export type Authenticate = (header: string | null) => Principal | Promise<Principal>
+
+export function createAuthenticate(tokens: Tokens): Authenticate {
+  const remembered = new Map<string, Principal>()
+  let revocations = 0
+  tokens.onRevoked((jti) => {
+    revocations += 1
+    for (const [header, principal] of remembered) {
+      if (principal.jti === jti) remembered.delete(header)
+    }
+  })
+
+  const learn = async (header: string): Promise<Principal> => {
+    if (!/^bearer /i.test(header)) {
+      throw new Fault('auth.missing', 'Send the header Authorization: Bearer <token>.')
+    }
+    const before = revocations
+    const principal = await tokens.verify(header.slice(7).trim())
+    // A revocation may have overtaken the check; then the answer stands but is not remembered.
+    if (before === revocations) {
+      if (remembered.size >= mostRemembered) {
+        for (const oldest of remembered.keys()) {
+          remembered.delete(oldest)
+          break
+        }
+      }
+      remembered.set(header, principal)
+    }
+    return principal
+  }
+
+  return (header) => {
+    if (header === null || header === '') {
+      throw new Fault('auth.missing', 'Send the header Authorization: Bearer <token>.')
+    }
+    const known = remembered.get(header)
+    if (known === undefined) return learn(header)
+    if (known.exp * 1000 > Date.now()) return known
+    remembered.delete(header)
+    throw new Fault('auth.expired', 'Ask for a new token.')
+  }
+}

@@ -1,0 +1,141 @@
+// Access tokens: signed JWTs (RFC 9068 profile) with a row each, so that they can be revoked.
+import { desc, eq, lt } from 'drizzle-orm'
+import { errors, jwtVerify, SignJWT } from 'jose'
+import type { Context } from '../core/context.ts'
+import { Fault } from '../core/fault.ts'
+import { newId } from '../core/ids.ts'
+import { type Principal, type Role, roles } from '../core/principal.ts'
+import type { Db } from '../db/db.ts'
+import { type TokenRow, tokens } from '../db/tables.ts'
+import type { Audit } from './audit.ts'
+import type { Keys } from './keys.ts'
+
+const issuer = 'relais'
+const audience = 'relais'
+/** Longest life of a token in milliseconds: ten years. */
+export const longestLife = 3650 * 864e5
+const longestHeader = 8192
+
+export interface TokenRequest {
+  sub: string
+  role: Role
+  models: string[] | null
+  /** Life in milliseconds. */
+  ttl: number
+}
+
+export interface IssuedToken {
+  token: string
+  jti: string
+  expires_at: string
+}
+
+export interface Tokens {
+  /** Signs and records a token in one audited change. */
+  issue(ctx: Context, request: TokenRequest): Promise<IssuedToken>
+  /** The principal of a token, or a Fault of status 401. */
+  verify(token: string): Promise<Principal>
+  revoke(ctx: Context, jti: string): Promise<TokenRow>
+  list(before: string | undefined, limit: number): Promise<TokenRow[]>
+  /** Called with the jti after a revocation has been committed. */
+  onRevoked(listener: (jti: string) => void): void
+}
+
+function demandSound(request: TokenRequest): void {
+  const flaw = (pointer: string, message: string): never => {
+    throw new Fault('request.invalid', message, { errors: [{ pointer, code: 'value', message }] })
+  }
+  if (!/^[\w.@:+/-]{1,200}$/.test(request.sub)) flaw('/sub', 'letters, digits and . _ @ : + / - only')
+  if (!roles.includes(request.role)) flaw('/role', `one of ${roles.join(', ')}`)
+  if (!(request.ttl > 0 && request.ttl <= longestLife)) flaw('/ttl', 'between 1s and 3650d')
+}
+
+/** Whoever presents a token learns only that it does not work, never why in detail. */
+function refusal(error: unknown): Fault {
+  if (error instanceof errors.JWTExpired) return new Fault('auth.expired', 'Ask for a new token.')
+  if (error instanceof errors.JOSEError) return new Fault('auth.invalid', 'The token was not accepted.')
+  throw error
+}
+
+export function createTokens(db: Db, keys: Keys, audit: Audit): Tokens {
+  const listeners: ((jti: string) => void)[] = []
+
+  const claimsOf = async (token: string): Promise<string> => {
+    const { payload } = await jwtVerify(
+      token,
+      ({ kid }) => {
+        const key = kid === undefined ? undefined : keys.find(kid)
+        if (!key) throw new errors.JWKSNoMatchingKey()
+        return key.publicKey
+      },
+      {
+        algorithms: ['EdDSA'],
+        issuer,
+        audience,
+        typ: 'at+jwt',
+        requiredClaims: ['exp', 'iat', 'sub', 'jti'],
+        maxTokenAge: longestLife / 1000,
+        clockTolerance: 30,
+      },
+    )
+    return payload.jti ?? ''
+  }
+
+  return {
+    issue: (ctx, request) => {
+      demandSound(request)
+      const { sub, role, models, ttl } = request
+      return audit.change(ctx, { action: 'token.create', input: request }, async (tx) => {
+        const jti = newId()
+        const { kid, privateKey } = keys.current()
+        const seconds = Math.floor(Date.now() / 1000)
+        const exp = seconds + Math.floor(ttl / 1000)
+        const token = await new SignJWT({ role, ...(models ? { models } : {}) })
+          .setProtectedHeader({ alg: 'EdDSA', typ: 'at+jwt', kid })
+          .setIssuer(issuer)
+          .setAudience(audience)
+          .setSubject(sub)
+          .setJti(jti)
+          .setIssuedAt(seconds)
+          .setExpirationTime(exp)
+          .sign(privateKey)
+        const createdBy = ctx.principal.sub
+        const dates = { createdAt: seconds * 1000, expiresAt: exp * 1000, revokedAt: null }
+        await tx.insert(tokens).values({ jti, sub, role, models, kid, createdBy, ...dates })
+        const result = { token, jti, expires_at: new Date(exp * 1000).toISOString() }
+        return { result, object: `token/${jti}`, details: { sub, role, models, expires_at: result.expires_at } }
+      })
+    },
+    verify: async (token) => {
+      if (token.length > longestHeader) throw new Fault('auth.invalid', 'The token is too long.')
+      const jti = await claimsOf(token).catch((error: unknown) => {
+        throw refusal(error)
+      })
+      const [row] = await db.read.select().from(tokens).where(eq(tokens.jti, jti))
+      if (!row) throw new Fault('auth.invalid', 'The token was not accepted.')
+      if (row.revokedAt !== null) throw new Fault('auth.revoked', 'Ask for a new token.')
+      const { sub, role, models, expiresAt } = row
+      return { sub, role: role as Role, jti, models, exp: expiresAt / 1000 }
+    },
+    revoke: async (ctx, jti) => {
+      const row = await audit.change(ctx, { action: 'token.revoke', input: { jti } }, async (tx) => {
+        const [found] = await tx.select().from(tokens).where(eq(tokens.jti, jti))
+        if (!found) throw new Fault('token.not-found', 'No token has this id; see GET /api/v1/tokens.')
+        const revokedAt = found.revokedAt ?? Date.now()
+        await tx.update(tokens).set({ revokedAt }).where(eq(tokens.jti, jti))
+        return { result: { ...found, revokedAt }, object: `token/${jti}`, details: { sub: found.sub } }
+      })
+      for (const listener of listeners) listener(jti)
+      return row
+    },
+    list: (before, limit) => {
+      const query = db.read.select().from(tokens)
+      // Version 7 UUIDs sort by time, so the id is the cursor.
+      const page = before === undefined ? query : query.where(lt(tokens.jti, before))
+      return page.orderBy(desc(tokens.jti)).limit(limit)
+    },
+    onRevoked: (listener) => {
+      listeners.push(listener)
+    },
+  }
+}

@@ -1,0 +1,153 @@
+// Every setting of the server, once: name, flag, environment variable, type, default, help.
+import { readFileSync } from 'node:fs'
+import { availableParallelism, totalmem } from 'node:os'
+
+type Kind = 'text' | 'number' | 'duration' | 'bytes' | 'flag' | 'list'
+
+interface Setting {
+  kind: Kind
+  fallback: string
+  help: string
+  secret?: true
+}
+
+/** Durations take ms, s, m, h, d; sizes take KB, MB, GB (powers of 1024); lists are comma-separated. */
+export const settings = {
+  'data': { kind: 'text', fallback: './relais-data', help: 'data folder' },
+  'host': { kind: 'text', fallback: '127.0.0.1', help: 'address to listen on' },
+  'port': { kind: 'number', fallback: '8080', help: 'port to listen on' },
+  'metrics-listen': { kind: 'text', fallback: '', help: 'host:port that serves /metrics openly' },
+  'log-level': { kind: 'text', fallback: 'info', help: 'debug, info, warn or error' },
+  'max-model': { kind: 'bytes', fallback: '2GB', help: 'largest model file' },
+  'max-body': { kind: 'bytes', fallback: '32MB', help: 'largest body of any other request' },
+  'predict-timeout': { kind: 'duration', fallback: '10s', help: 'longest prediction' },
+  'trial-timeout': { kind: 'duration', fallback: '60s', help: 'longest first load of a version' },
+  'upload-timeout': { kind: 'duration', fallback: '60s', help: 'longest pause within an upload' },
+  'drain-timeout': { kind: 'duration', fallback: '25s', help: 'time for requests at shutdown' },
+  'engine-memory': { kind: 'bytes', fallback: '', help: 'memory for models; default half of RAM' },
+  'engine-threads': { kind: 'number', fallback: '0', help: 'threads of a heavy model; 0 is all cores' },
+  'stage-grace': { kind: 'duration', fallback: '30s', help: 'an emptied stage goes on serving' },
+  'retention': { kind: 'duration', fallback: '7d', help: 'deleted things can be restored' },
+  'protected-aliases': {
+    kind: 'list',
+    fallback: 'champion,live,stable,prod*',
+    help: 'aliases that data scientists may not set',
+  },
+  'accuracy-metrics': {
+    kind: 'list',
+    fallback: 'accuracy,training_accuracy,accuracy_score,training_accuracy_score',
+    help: 'version metrics shown as model_training_accuracy',
+  },
+  'f1-metrics': {
+    kind: 'list',
+    fallback: 'f1_score,f1,training_f1_score',
+    help: 'version metrics shown as f1_score',
+  },
+  'strict-ready': { kind: 'flag', fallback: 'false', help: 'ready only with every Production model' },
+  'ready-when-empty': { kind: 'flag', fallback: 'false', help: '/health is 200 without any model' },
+} as const satisfies Record<string, Setting>
+
+export type SettingName = keyof typeof settings
+
+type ValueOf<K extends Kind> = K extends 'number' | 'duration' | 'bytes'
+  ? number
+  : K extends 'flag'
+    ? boolean
+    : K extends 'list'
+      ? string[]
+      : string
+
+/** Durations in milliseconds, sizes in bytes. */
+export type Config = { readonly [N in SettingName]: ValueOf<(typeof settings)[N]['kind']> }
+
+/** Thrown for a setting that does not exist or cannot be read; the text says what to write instead. */
+export class ConfigError extends Error {}
+
+const durationUnits: Record<string, number> = { ms: 1, s: 1e3, m: 6e4, h: 36e5, d: 864e5 }
+const sizeUnits: Record<string, number> = { B: 1, KB: 1024, MB: 1024 ** 2, GB: 1024 ** 3 }
+
+/** '90s' → 90000. Throws ConfigError. */
+export function parseDuration(text: string): number {
+  const match = /^(\d+(?:\.\d+)?)(ms|s|m|h|d)$/.exec(text)
+  if (!match) throw new ConfigError(`'${text}' is no duration; write for example 30s, 12h or 7d`)
+  return Number(match[1]) * (durationUnits[match[2] ?? ''] ?? 0)
+}
+
+function parseBytes(text: string): number {
+  const match = /^(\d+(?:\.\d+)?)(B|KB|MB|GB)$/i.exec(text)
+  if (!match) throw new ConfigError(`'${text}' is no size; write for example 512MB or 2GB`)
+  return Number(match[1]) * (sizeUnits[(match[2] ?? '').toUpperCase()] ?? 0)
+}
+
+function parse(name: string, kind: Kind, text: string): number | boolean | string | string[] {
+  switch (kind) {
+    case 'number': {
+      if (!/^\d+$/.test(text)) throw new ConfigError(`${name}: '${text}' is no whole number`)
+      return Number(text)
+    }
+    case 'duration':
+      return parseDuration(text)
+    case 'bytes':
+      return parseBytes(text)
+    case 'flag': {
+      if (text !== 'true' && text !== 'false') throw new ConfigError(`${name}: true or false`)
+      return text === 'true'
+    }
+    case 'list':
+      return text.split(',').map((item) => item.trim()).filter((item) => item !== '')
+    case 'text':
+      return text
+  }
+}
+
+/** The environment variable of a setting: `engine-memory` → `RELAIS_ENGINE_MEMORY`. */
+export const envName = (name: string): string => `RELAIS_${name.toUpperCase().replaceAll('-', '_')}`
+
+const clientVariables = new Set(['RELAIS_URL', 'RELAIS_TOKEN'])
+
+/** Flags win over the environment, the environment over defaults. Unknown names are refused. */
+export function loadConfig(
+  flags: Record<string, string | boolean | undefined>,
+  env: Record<string, string | undefined>,
+): Config {
+  const known = new Set(Object.keys(settings).map(envName))
+  for (const name of Object.keys(env)) {
+    if (name.startsWith('RELAIS_') && !known.has(name) && !clientVariables.has(name)) {
+      throw new ConfigError(`unknown setting ${name}; \`relais serve --help\` lists them all`)
+    }
+  }
+  const values: Record<string, unknown> = {}
+  for (const [name, setting] of Object.entries(settings)) {
+    const text = flags[name]?.toString() ?? env[envName(name)] ?? setting.fallback
+    values[name] = text === '' && setting.kind === 'bytes' ? 0 : parse(name, setting.kind, text)
+  }
+  if (values['engine-memory'] === 0) values['engine-memory'] = Math.floor(memoryLimit() / 2)
+  if (values['engine-threads'] === 0) values['engine-threads'] = cpuQuota()
+  return values as Config
+}
+
+function readNumber(path: string): number {
+  try {
+    return Number(readFileSync(path, 'utf8').trim().split(' ')[0])
+  } catch {
+    return Number.NaN
+  }
+}
+
+/** Bytes this process may use: the smaller of RAM and the cgroup's limit. */
+export function memoryLimit(): number {
+  const limit = readNumber('/sys/fs/cgroup/memory.max')
+  return limit > 0 ? Math.min(limit, totalmem()) : totalmem()
+}
+
+/** Whole cores this process may use, at least 1. ONNX Runtime does not read the cgroup's quota. */
+export function cpuQuota(): number {
+  let quota = Number.POSITIVE_INFINITY
+  try {
+    const [max, period] = readFileSync('/sys/fs/cgroup/cpu.max', 'utf8').trim().split(' ').map(Number)
+    if (max && period) quota = max / period
+  } catch {
+    // No cgroup v2: the number of cores stands.
+  }
+  return Math.max(1, Math.floor(Math.min(quota, availableParallelism())))
+}

@@ -1,0 +1,20 @@
+// What the rest of the program sees of the database.
+import type { BunSQLiteDatabase } from 'drizzle-orm/bun-sqlite'
+
+/** Query builder; await every query so that the same code serves an asynchronous driver. */
+export type Queries = BunSQLiteDatabase
+
+export interface Db {
+  /** A connection that can only read. */
+  readonly read: Queries
+  /**
+   * Runs `work` in one transaction; transactions run one after the other. Whatever it throws rolls
+   * everything back. No network, storage or engine call belongs inside.
+   */
+  tx<T>(work: (tx: Queries) => Promise<T>): Promise<T>
+  /** Throws when the database does not answer. */
+  ping(): void
+  /** Bytes of the database file. */
+  size(): number
+  close(): void
+}

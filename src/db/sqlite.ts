@@ -1,0 +1,70 @@
+// SQLite: one connection that writes behind a serial queue, one that only reads.
+import { Database } from 'bun:sqlite'
+import { drizzle } from 'drizzle-orm/bun-sqlite'
+import { chmodSync, statSync } from 'node:fs'
+import { dirname, join } from 'node:path'
+import { serialQueue } from '../core/queue.ts'
+import type { Db, Queries } from './db.ts'
+import { migrate } from './migrate.ts'
+
+function prepare(db: Database): void {
+  // The timeout first: even switching the journal mode can meet another process.
+  db.run('PRAGMA busy_timeout = 5000')
+  db.run('PRAGMA foreign_keys = ON')
+  db.run('PRAGMA mmap_size = 0')
+}
+
+/**
+ * Opens and migrates the database at `path`. `onFatal` hears of I/O errors: after one, nothing this
+ * process believes about the file can be trusted, and only a restart helps.
+ */
+export function openSqlite(path: string, onFatal: (error: unknown) => void): Db {
+  const writer = new Database(path, { create: true })
+  chmodSync(path, 0o600)
+  prepare(writer)
+  writer.run('PRAGMA journal_mode = WAL')
+  // Anything less than FULL loses acknowledged writes at a power cut.
+  writer.run('PRAGMA synchronous = FULL')
+  migrate(writer, join(dirname(path), 'backups'))
+  const reader = new Database(path, { readonly: true })
+  prepare(reader)
+  const inOrder = serialQueue()
+  const tx = drizzle({ client: writer })
+
+  const transaction = <T>(work: (tx: Queries) => Promise<T>): Promise<T> =>
+    inOrder(async () => {
+      writer.run('BEGIN IMMEDIATE')
+      try {
+        const result = await work(tx)
+        writer.run('COMMIT')
+        return result
+      } catch (error) {
+        if (writer.inTransaction) writer.run('ROLLBACK')
+        if (String((error as { code?: unknown }).code).startsWith('SQLITE_IOERR')) onFatal(error)
+        throw unwrapped(error)
+      }
+    })
+
+  return {
+    read: drizzle({ client: reader }),
+    tx: transaction,
+    ping: () => {
+      reader.query('SELECT 1').get()
+    },
+    size: () => statSync(path).size,
+    close: () => {
+      reader.close()
+      writer.run('PRAGMA wal_checkpoint(TRUNCATE)')
+      writer.close()
+    },
+  }
+}
+
+/** drizzle wraps driver errors; callers want the driver's code. */
+function unwrapped(error: unknown): unknown {
+  const cause = (error as { cause?: unknown } | null)?.cause
+  return (cause as { code?: unknown } | undefined)?.code === undefined ||
+    (error as { code?: unknown }).code !== undefined
+    ? error
+    : cause
+}

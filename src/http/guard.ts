@@ -1,0 +1,57 @@
+// Who may pass: the list of public paths, and the guard every other route declares.
+import { Elysia } from 'elysia'
+import type { Context } from '../core/context.ts'
+import type { Right } from '../core/principal.ts'
+import { exchangeOf, type RouteClass } from './request.ts'
+
+const publicExact: ReadonlySet<string> = new Set(['/version', '/.well-known/jwks.json'])
+
+/** Paths that need no token. Everything else does, known or unknown. */
+export function isPublic(path: string): boolean {
+  return (
+    publicExact.has(path) ||
+    path === '/health' ||
+    path.startsWith('/health/') ||
+    path === '/docs' ||
+    path.startsWith('/docs/')
+  )
+}
+
+type Require = (ctx: Context, right: Right, model?: string, action?: string) => Promise<void>
+
+export interface Need {
+  /** `self`: any valid token will do. */
+  right: Right | 'self'
+  /** Set on routes that change something: the audit entry of a refusal. */
+  action?: string
+  class?: RouteClass
+}
+
+/**
+ * `need: {right}` on a route checks the right before the body is validated, so that a refused caller
+ * learns nothing of the schema (of Elysia's hooks only a macro's `transform` runs that early).
+ * `open: 'health'` marks a public route.
+ */
+export function guard(require: Require) {
+  return new Elysia({ name: 'guard' }).macro({
+    need: (need: Need) => ({
+      detail: { security: [{ bearer: [] }] },
+      async transform({ request, route, params }) {
+        const exchange = exchangeOf(request)
+        exchange.route = route
+        exchange.routeClass = need.class ?? 'registry'
+        const { model } = params as { model?: string }
+        if (need.right !== 'self') await require(exchange, need.right, model, need.action)
+      },
+    }),
+    open: (routeClass: RouteClass) => ({
+      transform({ request, route }) {
+        const exchange = exchangeOf(request)
+        exchange.route = route
+        exchange.routeClass = routeClass
+      },
+    }),
+  })
+}
+
+export type Guard = ReturnType<typeof guard>

@@ -1,0 +1,88 @@
+// Liveness, readiness and health: what probes and load balancers ask.
+import { Elysia } from 'elysia'
+import type { Guard } from './guard.ts'
+import { exchangeOf } from './request.ts'
+
+export type Status = 'ok' | 'degraded' | 'failed'
+
+export interface HealthReport {
+  database: Status
+  storage: Status
+  /** False until the first reconcile has ended. */
+  started: boolean
+  draining: boolean
+  models: { production: number; serving: number; fallback: number; failed: number }
+  /** With a token: one line per model that is not served as its stage says. */
+  notes: { model: string; stage: string; stage_version: number; serving: number | null; why: string }[]
+  safe_mode: boolean
+}
+
+export interface HealthOptions {
+  report: () => HealthReport
+  strictReady: boolean
+  readyWhenEmpty: boolean
+  version: string
+  /** True when the caller presented a valid token. */
+  identified: (request: Request) => Promise<boolean>
+}
+
+interface Answer {
+  status: Status
+  code: 200 | 503
+}
+
+/** Database and storage decide; models are ignored: what registry traffic asks. */
+function registryHealth(report: HealthReport): Answer {
+  const broken = report.database === 'failed' || report.storage === 'failed'
+  return broken ? { status: 'failed', code: 503 } : { status: 'ok', code: 200 }
+}
+
+function readiness(report: HealthReport, strict: boolean): Answer {
+  const base = registryHealth(report)
+  if (base.code === 503 || !report.started || report.draining) return { status: 'failed', code: 503 }
+  const { failed, fallback } = report.models
+  if (failed + fallback === 0 && !report.safe_mode) return base
+  return { status: 'degraded', code: strict ? 503 : 200 }
+}
+
+function overall(report: HealthReport, options: HealthOptions): Answer {
+  const ready = readiness(report, options.strictReady)
+  if (ready.code === 503 || report.models.serving > 0) return ready
+  const emptyIsFine = options.readyWhenEmpty && report.models.production === 0
+  return emptyIsFine ? ready : { status: 'failed', code: 503 }
+}
+
+export function healthRoutes(guard: Guard, options: HealthOptions) {
+  const answer = async (
+    request: Request,
+    set: { status?: number | string },
+    judge: (report: HealthReport) => Answer,
+  ): Promise<object> => {
+    const report = options.report()
+    const { status, code } = judge(report)
+    set.status = code
+    const { notes, ...shown } = report
+    const identified = await options.identified(exchangeOf(request).request)
+    return { status, ...shown, ...(identified ? { notes } : {}) }
+  }
+  const open = 'health' as const
+  return new Elysia()
+    .use(guard)
+    .get('/health/live', () => ({ status: 'ok' }), { open, detail: { tags: ['health'] } })
+    .get(
+      '/health/ready',
+      ({ request, set }) => answer(request, set, (r) => readiness(r, options.strictReady)),
+      { open, detail: { tags: ['health'], summary: '503 until the first reconcile has ended' } },
+    )
+    .get('/health/registry', ({ request, set }) => answer(request, set, registryHealth), {
+      open,
+      detail: { tags: ['health'], summary: 'Database and storage only' },
+    })
+    .get('/health', ({ request, set }) => answer(request, set, (r) => overall(r, options)), {
+      open,
+      detail: { tags: ['health'], summary: 'Registry reachable and a Production model serving' },
+    })
+    .get('/version', () => new Response(options.version, { headers: plain }), { open })
+}
+
+const plain = { 'content-type': 'text/plain; charset=utf-8' }

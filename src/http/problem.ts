@@ -1,0 +1,52 @@
+// Faults as RFC 9457 problem documents.
+import { Fault, type Flaw, problemOf } from '../core/fault.ts'
+
+/** Headers that go with a fault whatever shape a door gives its body. */
+export function faultHeaders(fault: Fault): Record<string, string> {
+  const headers: Record<string, string> = {}
+  if (fault.retryAfter !== undefined) headers['retry-after'] = String(Math.ceil(fault.retryAfter))
+  if (fault.status === 401) headers['www-authenticate'] = `Bearer error="invalid_token"`
+  return headers
+}
+
+export function problemResponse(
+  fault: Fault,
+  requestId: string,
+  members: Record<string, unknown> = {},
+): Response {
+  const body = JSON.stringify({ ...problemOf(fault, requestId), ...members })
+  const headers = { 'content-type': 'application/problem+json', ...faultHeaders(fault) }
+  return new Response(body, { status: fault.status, headers })
+}
+
+/** Parts of Elysia's validation error that are used. */
+interface ElysiaValidation {
+  type: string
+  all: readonly { path?: string; message?: string }[]
+}
+
+function flawsOf(error: ElysiaValidation): Flaw[] {
+  const where = error.type === 'body' ? '' : `/${error.type}`
+  const flaws = error.all.slice(0, 50).map((item) => ({
+    pointer: `${where}${item.path ?? ''}`,
+    code: 'schema',
+    message: item.message ?? 'does not fit the schema',
+  }))
+  return flaws.length > 0 ? flaws : [{ pointer: where, code: 'schema', message: 'not accepted' }]
+}
+
+/** What Elysia throws, as faults. Its own texts repeat the submitted body, so none of them is used. */
+export function elysiaFault(code: string | number, error: unknown): Fault | null {
+  switch (code) {
+    case 'VALIDATION': {
+      const errors = flawsOf(error as ElysiaValidation)
+      return new Fault('request.invalid', 'See errors for each place that is wrong.', { errors })
+    }
+    case 'PARSE':
+      return new Fault('request.malformed', 'The body is not valid JSON.')
+    case 'NOT_FOUND':
+      return new Fault('route.not-found', 'See /docs for the routes there are.')
+    default:
+      return null
+  }
+}

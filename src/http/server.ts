@@ -1,0 +1,204 @@
+// The listener: every request passes here, in this order: identify, authenticate, limit, dispatch,
+// answer, count, log. Nothing reads a byte of a body before the caller is known.
+import type { Server } from 'bun'
+import { Fault, toFault } from '../core/fault.ts'
+import type { Principal } from '../core/principal.ts'
+import type { Log } from '../telemetry/log.ts'
+import type { Metrics } from '../telemetry/metrics.ts'
+import type { CounterSeries, HistogramSeries } from '../telemetry/series.ts'
+import { isPublic } from './guard.ts'
+import { problemResponse } from './problem.ts'
+import { Exchange, pathOf, readBody, remember, type RouteClass, tooLarge } from './request.ts'
+
+/** A way in beside the native API that dispatches by itself, for speed or for odd paths. */
+export interface Door {
+  /** True for paths this door answers. */
+  owns(path: string): boolean
+  handle(exchange: Exchange): Promise<Response> | Response
+  /** Every method and path template it dispatches, for the default-deny test and the docs. */
+  readonly routes: readonly { method: string; path: string; class: RouteClass }[]
+}
+
+export interface ServerOptions {
+  host: string
+  port: number
+  maxBody: number
+  maxUpload: number
+  uploadTimeout: number
+  authenticate: (header: string | null) => Principal | Promise<Principal>
+  doors: readonly Door[]
+  /** The native API. */
+  handle: (request: Request) => Promise<Response> | Response
+  log: Log
+  metrics: Metrics
+}
+
+const bodyMethods: ReadonlySet<string> = new Set(['POST', 'PUT', 'PATCH', 'DELETE'])
+const uploadPath = /^\/api\/v1\/models\/[^/]+\/versions$/
+/** Longer than the slowest prediction with its one retry; uploads and promotions get more. */
+const idleSeconds = 60
+
+interface RouteSeries {
+  requests: CounterSeries
+  duration: HistogramSeries
+}
+
+/** Resolves the HTTP series of a route, method and status once. */
+function httpSeries(metrics: Metrics): (exchange: Exchange, status: number) => RouteSeries {
+  const known = new Map<string, RouteSeries>()
+  return (exchange, status) => {
+    const { method } = exchange.request
+    const key = `${method} ${status} ${exchange.route}`
+    const found = known.get(key)
+    if (found) return found
+    const { route, routeClass } = exchange
+    const labels = { method, route, route_class: routeClass }
+    const series = {
+      requests: metrics.httpRequests.of({ ...labels, code: String(status) }),
+      duration: metrics.httpDuration.of({ ...labels, status_class: `${Math.floor(status / 100)}xx` }),
+    }
+    known.set(key, series)
+    return series
+  }
+}
+
+export class HttpServer {
+  private readonly options: ServerOptions
+  private readonly series: (exchange: Exchange, status: number) => RouteSeries
+  private server: Server<undefined> | null = null
+  private inFlight = 0
+  private idle: (() => void) | null = null
+
+  constructor(options: ServerOptions) {
+    this.options = options
+    this.series = httpSeries(options.metrics)
+    options.metrics.onScrape(() => options.metrics.inFlight.set(this.inFlight))
+  }
+
+  /** Starts to listen and returns the URL. */
+  listen(): string {
+    const { host, port, maxUpload, maxBody } = this.options
+    this.server = Bun.serve({
+      hostname: host,
+      port,
+      idleTimeout: idleSeconds,
+      // Room for the form around an upload; smaller limits are kept per route.
+      maxRequestBodySize: Math.max(maxUpload, maxBody) + (1 << 20),
+      fetch: (request) => this.answer(request),
+    })
+    return `http://${host.includes(':') ? `[${host}]` : host}:${this.server.port}`
+  }
+
+  /** Stops to accept, waits for what is in flight (at most `timeout` ms), then closes. */
+  async close(timeout: number): Promise<void> {
+    const done = new Promise<void>((resolve) => {
+      this.idle = resolve
+      if (this.inFlight === 0) resolve()
+    })
+    const late = new Promise<void>((resolve) => setTimeout(resolve, timeout))
+    await Promise.race([done, late])
+    await this.server?.stop(true)
+  }
+
+  /** The whole path of one request. Public so that tests need no socket. */
+  async answer(request: Request): Promise<Response> {
+    const exchange = new Exchange(request, pathOf(request.url), this.peer)
+    this.inFlight += 1
+    let response: Response
+    try {
+      response = await this.dispatch(exchange)
+    } catch (error) {
+      response = this.refuse(exchange, error)
+    }
+    this.inFlight -= 1
+    this.finish(exchange, response)
+    if (this.inFlight === 0 && this.idle) this.idle()
+    return response
+  }
+
+  private readonly peer = (request: Request): string => this.server?.requestIP(request)?.address ?? ''
+
+  private dispatch(exchange: Exchange): Promise<Response> | Response {
+    const { path, request } = exchange
+    if (!isPublic(path)) {
+      const caller = this.options.authenticate(request.headers.get('authorization'))
+      if (caller instanceof Promise) return this.dispatchLater(exchange, caller)
+      exchange.caller = caller
+    }
+    return this.enter(exchange)
+  }
+
+  private async dispatchLater(exchange: Exchange, caller: Promise<Principal>): Promise<Response> {
+    exchange.caller = await caller
+    return this.enter(exchange)
+  }
+
+  private enter(exchange: Exchange): Promise<Response> | Response {
+    for (const door of this.options.doors) {
+      if (door.owns(exchange.path)) return door.handle(exchange)
+    }
+    return this.native(exchange)
+  }
+
+  private async native(exchange: Exchange): Promise<Response> {
+    const { request, path } = exchange
+    let handled = request
+    if (uploadPath.test(path) && request.method === 'POST') {
+      this.server?.timeout(request, Math.min(255, Math.ceil(this.options.uploadTimeout / 1000)))
+    } else if (bodyMethods.has(request.method)) {
+      this.server?.timeout(request, 0)
+      handled = await this.limited(request)
+    }
+    remember(handled, exchange)
+    return this.options.handle(handled)
+  }
+
+  /** A body of known length is checked by its header; any other is read here, up to the limit. */
+  private async limited(request: Request): Promise<Request> {
+    const { maxBody } = this.options
+    const declared = request.headers.get('content-length')
+    if (declared !== null && Number(declared) > maxBody) throw tooLarge(maxBody)
+    if (declared !== null || request.body === null) return request
+    const body = await readBody(request, maxBody)
+    const { method, headers } = request
+    return new Request(request.url, { method, headers, body: body.byteLength > 0 ? body : null })
+  }
+
+  private refuse(exchange: Exchange, error: unknown): Response {
+    const fault = toFault(error)
+    if (fault.status === 401) {
+      this.options.metrics.authFailures.inc({ reason: fault.code.slice('auth.'.length) })
+    }
+    this.report(exchange, fault)
+    return problemResponse(fault, exchange.requestId)
+  }
+
+  /** Logs a fault that is ours, once, with the cause that the caller is not shown. */
+  report(exchange: Exchange, fault: Fault): void {
+    if (fault.status !== 500 && fault.status !== 507) return
+    const error = fault.cause ?? fault
+    this.options.log.write('error', 'request.failed', { request_id: exchange.requestId, error })
+  }
+
+  private finish(exchange: Exchange, response: Response): void {
+    const { requestId, request } = exchange
+    const { headers, status } = response
+    headers.set('x-request-id', requestId)
+    headers.set('x-content-type-options', 'nosniff')
+    if (!headers.has('cache-control')) headers.set('cache-control', 'no-store')
+    const seconds = (performance.now() - exchange.started) / 1000
+    const series = this.series(exchange, status)
+    series.requests.add(1)
+    series.duration.observe(seconds)
+    const model =
+      exchange.model === ''
+        ? ''
+        : `,"model":${JSON.stringify(exchange.model)},"model_version":"${exchange.modelVersion}"`
+    const user = exchange.caller === null ? '' : `,"user":${JSON.stringify(exchange.caller.sub)}`
+    this.options.log.access(
+      `"method":"${request.method}","route":"${exchange.route}","status":${status},` +
+        `"duration_ms":${(seconds * 1000).toFixed(3)},"request_id":"${requestId}",` +
+        `"trace_id":"${exchange.traceId}"${model}${user}}`,
+    )
+  }
+}

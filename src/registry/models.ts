@@ -1,0 +1,215 @@
+// Registered models: create, read, list, edit, delete, restore.
+import { and, asc, desc, eq, gt, isNotNull, isNull, like } from 'drizzle-orm'
+import { modelRefusal } from '../auth/policy.ts'
+import type { Context } from '../core/context.ts'
+import { Fault } from '../core/fault.ts'
+import { newId } from '../core/ids.ts'
+import { can } from '../core/principal.ts'
+import type { Queries } from '../db/db.ts'
+import { aliases, type ModelRow, models, versions } from '../db/tables.ts'
+import { demandName, findModel, iso, type Registry } from './registry.ts'
+import { liveIn, revisionOf, stageNames, servedStages } from './stages.ts'
+
+export interface ModelInput {
+  name: string
+  description?: string | undefined
+  tags?: Record<string, string> | undefined
+}
+
+export interface ModelEdit {
+  description?: string | undefined
+  /** Tags to set; null removes one. */
+  tags?: Record<string, string | null> | undefined
+}
+
+/** A model as the native API shows it, with what is live in each stage. */
+export async function modelView(q: Queries, model: ModelRow): Promise<object> {
+  const stages: Record<string, object> = {}
+  for (const stage of stageNames) {
+    const live = await liveIn(q, model.id, stage)
+    const revision = await revisionOf(q, model.id, stage)
+    stages[stage] = { live_version: live?.version ?? null, revision }
+  }
+  const rows = await q.select().from(aliases).where(eq(aliases.modelId, model.id))
+  const [latest] = await q
+    .select({ version: versions.version })
+    .from(versions)
+    .where(and(eq(versions.modelId, model.id), isNull(versions.deletedAt)))
+    .orderBy(desc(versions.version))
+    .limit(1)
+  return {
+    name: model.name,
+    description: model.description,
+    tags: model.tags,
+    latest_version: latest?.version ?? null,
+    stages,
+    aliases: Object.fromEntries(rows.map((row) => [row.alias, row.version])),
+    created_by: model.createdBy,
+    created_at: iso(model.createdAt),
+    updated_at: iso(model.updatedAt),
+  }
+}
+
+/** Inserts a model; call it within a transaction. `model.exists` when the name is taken. */
+export async function insertModel(tx: Queries, ctx: Context, input: ModelInput): Promise<ModelRow> {
+  const now = Date.now()
+  const [taken] = await tx
+    .select()
+    .from(models)
+    .where(and(eq(models.name, input.name), isNull(models.deletedAt)))
+  if (taken) throw new Fault('model.exists', `${input.name} is registered already.`)
+  const row: ModelRow = {
+    id: newId(),
+    name: input.name,
+    description: input.description ?? '',
+    tags: input.tags ?? {},
+    nextVersion: 1,
+    createdBy: ctx.principal.sub,
+    createdAt: now,
+    updatedAt: now,
+    deletedAt: null,
+  }
+  await tx.insert(models).values(row)
+  return row
+}
+
+export async function createModel(s: Registry, ctx: Context, input: ModelInput): Promise<object> {
+  await s.access.require(ctx, 'models:create', input.name, 'model.create')
+  demandName(input.name)
+  return s.audit.change(ctx, { action: 'model.create', input }, async (tx) => {
+    const row = await insertModel(tx, ctx, input)
+    return { result: await modelView(tx, row), object: `model/${row.name}`, details: {} }
+  })
+}
+
+export async function getModel(s: Registry, ctx: Context, name: string): Promise<object> {
+  await s.access.require(ctx, 'models:read', name)
+  return modelView(s.db.read, await findModel(s.db.read, name))
+}
+
+export interface ListInput {
+  /** Only names that contain this text. */
+  filter?: string | undefined
+  after?: string | undefined
+  limit: number
+}
+
+/** Models the caller may read, by name; one more than `limit` when there are more. */
+export async function listModels(s: Registry, ctx: Context, input: ListInput): Promise<ModelRow[]> {
+  await s.access.require(ctx, 'models:read')
+  const found: ModelRow[] = []
+  let after = input.after ?? ''
+  const contains = `%${(input.filter ?? '').replaceAll(/[%_\\]/g, '')}%`
+  // Rows the caller may not see are left out, so a page may take several queries.
+  while (found.length <= input.limit) {
+    const page = await s.db.read
+      .select()
+      .from(models)
+      .where(and(isNull(models.deletedAt), gt(models.name, after), like(models.name, contains)))
+      .orderBy(asc(models.name))
+      .limit(200)
+    found.push(...page.filter((row) => can(ctx.principal, 'models:read', row.name)))
+    const last = page[page.length - 1]
+    if (page.length < 200 || last === undefined) break
+    after = last.name
+  }
+  return found.slice(0, input.limit + 1)
+}
+
+/** Does the model have a version in Production, servable or not? */
+export async function hasProduction(q: Queries, modelId: string): Promise<boolean> {
+  const [row] = await q
+    .select({ id: versions.id })
+    .from(versions)
+    .where(
+      and(
+        eq(versions.modelId, modelId),
+        eq(versions.stage, 'Production'),
+        isNull(versions.deletedAt),
+      ),
+    )
+    .limit(1)
+  return row !== undefined
+}
+
+async function refuseFor(s: Registry, ctx: Context, model: ModelRow, action: string): Promise<void> {
+  const why = modelRefusal(ctx, await hasProduction(s.db.read, model.id))
+  if (why !== null) await s.access.refuse(ctx, action, `model/${model.name}`, why)
+}
+
+/** Tags after an edit: null removes. */
+export function mergeTags(
+  tags: Record<string, string>,
+  edit: Record<string, string | null> = {},
+): Record<string, string> {
+  const merged: Record<string, string | null> = { ...tags, ...edit }
+  const kept = Object.entries(merged).filter((entry): entry is [string, string] => entry[1] !== null)
+  return Object.fromEntries(kept)
+}
+
+export async function updateModel(
+  s: Registry,
+  ctx: Context,
+  name: string,
+  edit: ModelEdit,
+): Promise<object> {
+  const action = 'model.update'
+  await s.access.require(ctx, 'models:write', name, action)
+  await refuseFor(s, ctx, await findModel(s.db.read, name), action)
+  return s.audit.change(ctx, { action, input: { name, edit } }, async (tx) => {
+    const model = await findModel(tx, name)
+    const description = edit.description ?? model.description
+    const change = { description, tags: mergeTags(model.tags, edit.tags), updatedAt: Date.now() }
+    await tx.update(models).set(change).where(eq(models.id, model.id))
+    const result = await modelView(tx, { ...model, ...change })
+    return { result, object: `model/${name}`, details: { ...edit } }
+  })
+}
+
+/** §9: soft delete; a model with a live version is refused. */
+export async function deleteModel(s: Registry, ctx: Context, name: string): Promise<object> {
+  const action = 'model.delete'
+  await s.access.require(ctx, 'models:delete', name, action)
+  await refuseFor(s, ctx, await findModel(s.db.read, name), action)
+  const result = await s.audit.change(ctx, { action, input: { name } }, async (tx) => {
+    const model = await findModel(tx, name)
+    for (const stage of servedStages) {
+      const live = await liveIn(tx, model.id, stage)
+      if (live) {
+        const advice = 'move it to Archived first'
+        throw new Fault('version.live', `Version ${live.version} is live in ${stage}; ${advice}.`)
+      }
+    }
+    const deletedAt = Date.now()
+    await tx.update(models).set({ deletedAt }).where(eq(models.id, model.id))
+    const until = iso(deletedAt + s.config.retention)
+    return { result: { name, restorable_until: until }, object: `model/${name}`, details: {} }
+  })
+  s.changed(name)
+  return result
+}
+
+/** Undoes the most recent deletion of a model of that name. */
+export async function restoreModel(s: Registry, ctx: Context, name: string): Promise<object> {
+  const action = 'model.restore'
+  await s.access.require(ctx, 'models:delete', name, action)
+  const result = await s.audit.change(ctx, { action, input: { name } }, async (tx) => {
+    const [model] = await tx
+      .select()
+      .from(models)
+      .where(and(eq(models.name, name), isNotNull(models.deletedAt)))
+      .orderBy(desc(models.deletedAt))
+      .limit(1)
+    if (!model) throw new Fault('model.not-found', `No deleted model is named ${name}.`)
+    const [taken] = await tx
+      .select()
+      .from(models)
+      .where(and(eq(models.name, name), isNull(models.deletedAt)))
+    if (taken) throw new Fault('model.exists', `${name} was registered anew meanwhile.`)
+    await tx.update(models).set({ deletedAt: null }).where(eq(models.id, model.id))
+    const view = await modelView(tx, { ...model, deletedAt: null })
+    return { result: view, object: `model/${name}`, details: {} }
+  })
+  s.changed(name)
+  return result
+}

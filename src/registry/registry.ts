@@ -1,0 +1,103 @@
+// What the registry's verbs work with, and the look-ups they share.
+import { and, eq, isNull } from 'drizzle-orm'
+import type { Audit } from '../auth/audit.ts'
+import type { Access } from '../auth/policy.ts'
+import type { Config } from '../config.ts'
+import { Fault } from '../core/fault.ts'
+import type { Db, Queries } from '../db/db.ts'
+import { type ModelRow, models, type VersionRow, versions } from '../db/tables.ts'
+
+export interface Registry {
+  db: Db
+  audit: Audit
+  access: Access
+  config: Config
+  /** Called after a committed change of what should be served. */
+  changed: (model: string) => void
+}
+
+const forbidden = /[/:\p{Cc}\p{Cf}\p{Co}\p{Cn}\p{Zl}\p{Zp}]/u
+
+/** §25: MLflow's rule for names, without invisible characters and path tricks. */
+export function demandName(name: string): void {
+  const sound =
+    name.length > 0 &&
+    name.length <= 255 &&
+    name.trim() === name &&
+    name !== '.' &&
+    name !== '..' &&
+    name.isWellFormed() &&
+    !forbidden.test(name)
+  if (!sound) {
+    throw new Fault(
+      'name.invalid',
+      'Model names have 1 to 255 visible characters, no / or :, no outer spaces, and are not . or ..',
+    )
+  }
+}
+
+/** The model of that name, or `model.not-found`. */
+export async function findModel(q: Queries, name: string): Promise<ModelRow> {
+  const [row] = await q
+    .select()
+    .from(models)
+    .where(and(eq(models.name, name), isNull(models.deletedAt)))
+  if (!row) throw new Fault('model.not-found', `No model is named ${JSON.stringify(name)}.`)
+  return row
+}
+
+/** The version of that number, deleted ones left out, or `version.not-found`. */
+export async function findVersion(q: Queries, model: ModelRow, version: number): Promise<VersionRow> {
+  const [row] = await q
+    .select()
+    .from(versions)
+    .where(
+      and(
+        eq(versions.modelId, model.id),
+        eq(versions.version, version),
+        isNull(versions.deletedAt),
+      ),
+    )
+  if (!row) throw new Fault('version.not-found', `${model.name} has no version ${version}.`)
+  return row
+}
+
+export const iso = (ms: number | null): string | null =>
+  ms === null ? null : new Date(ms).toISOString()
+
+/** A version as the native API shows it. */
+export function versionView(model: string, row: VersionRow, aliases: readonly string[] = []): object {
+  const { sha256, size, signature, schema, trial, tags, metrics, params } = row
+  const quarantine =
+    row.quarantinedAt === null
+      ? null
+      : { at: iso(row.quarantinedAt), reason: row.quarantineReason }
+  return {
+    name: model,
+    version: row.version,
+    stage: row.stage,
+    aliases,
+    status: row.status,
+    servability: row.servability,
+    reason: row.reason,
+    quarantine,
+    description: row.description,
+    tags,
+    metrics,
+    params,
+    git_commit: row.gitCommit,
+    run_id: row.runId,
+    artifact: {
+      sha256,
+      size,
+      original_sha256: row.originalSha256,
+      original_size: row.originalSize,
+    },
+    signature,
+    schema,
+    trial,
+    created_by: row.createdBy,
+    created_at: iso(row.createdAt),
+    updated_at: iso(row.updatedAt),
+  }
+}

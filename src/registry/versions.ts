@@ -1,0 +1,256 @@
+// Model versions: numbered by the server, read, list, edit, delete, restore.
+import { and, desc, eq, inArray, isNotNull, isNull, lt } from 'drizzle-orm'
+import { versionRefusal } from '../auth/policy.ts'
+import type { Context } from '../core/context.ts'
+import { Fault } from '../core/fault.ts'
+import { newId } from '../core/ids.ts'
+import type { Queries } from '../db/db.ts'
+import { aliases, type Json, type ModelRow, models, type VersionRow, versions } from '../db/tables.ts'
+import { mergeTags } from './models.ts'
+import { findModel, findVersion, iso, type Registry, versionView } from './registry.ts'
+import { type Stage, liveIn, recordLive, servedStages, stageNamed } from './stages.ts'
+
+/** What a version carries beside its bytes. */
+export interface VersionInput {
+  description?: string | undefined
+  tags?: Record<string, string> | undefined
+  metrics?: Record<string, number> | undefined
+  params?: Record<string, string> | undefined
+  gitCommit?: string | undefined
+  runId?: string | undefined
+}
+
+/** What intake and trial found out about the bytes. */
+export interface VersionFindings {
+  status: 'READY' | 'FAILED_REGISTRATION'
+  servability: 'servable' | 'failed' | 'not-servable'
+  reason: string | null
+  sha256: string
+  size: number
+  originalSha256: string
+  originalSize: number
+  signature: Json | null
+  schema: Json | null
+  trial: Json | null
+}
+
+/** Inserts the next version; call it within a transaction. Numbers are never used twice. */
+export async function insertVersion(
+  tx: Queries,
+  ctx: Context,
+  model: ModelRow,
+  what: { input: VersionInput; findings: VersionFindings },
+): Promise<VersionRow> {
+  const now = Date.now()
+  const [fresh] = await tx.select().from(models).where(eq(models.id, model.id))
+  const version = fresh?.nextVersion ?? model.nextVersion
+  await tx
+    .update(models)
+    .set({ nextVersion: version + 1, updatedAt: now })
+    .where(eq(models.id, model.id))
+  const { input, findings } = what
+  const row: VersionRow = {
+    id: newId(),
+    modelId: model.id,
+    version,
+    stage: 'None',
+    description: input.description ?? '',
+    tags: input.tags ?? {},
+    metrics: input.metrics ?? {},
+    params: input.params ?? {},
+    gitCommit: input.gitCommit ?? null,
+    runId: input.runId ?? null,
+    quarantinedAt: null,
+    quarantineReason: null,
+    createdBy: ctx.principal.sub,
+    createdAt: now,
+    updatedAt: now,
+    deletedAt: null,
+    ...findings,
+  }
+  await tx.insert(versions).values(row)
+  return row
+}
+
+/** Aliases of each version of a model. */
+async function aliasesByVersion(q: Queries, modelId: string): Promise<Map<number, string[]>> {
+  const rows = await q.select().from(aliases).where(eq(aliases.modelId, modelId))
+  const found = new Map<number, string[]>()
+  for (const { version, alias } of rows) found.set(version, [...(found.get(version) ?? []), alias])
+  return found
+}
+
+export async function viewVersion(q: Queries, model: ModelRow, row: VersionRow): Promise<object> {
+  const byVersion = await aliasesByVersion(q, model.id)
+  return versionView(model.name, row, byVersion.get(row.version))
+}
+
+/** A version by number, or by a stage or alias, which stage names win (§12). */
+export async function resolveVersion(
+  q: Queries,
+  model: ModelRow,
+  reference: string,
+): Promise<VersionRow> {
+  if (/^\d{1,9}$/.test(reference)) return findVersion(q, model, Number(reference))
+  const stage = stageNamed(reference)
+  if (stage) {
+    const live = await liveIn(q, model.id, stage)
+    if (live) return live
+    throw new Fault('stage.empty', `${model.name} has no version in ${stage}.`)
+  }
+  const [row] = await q
+    .select()
+    .from(aliases)
+    .where(and(eq(aliases.modelId, model.id), eq(aliases.alias, reference)))
+  if (!row) throw new Fault('version.not-found', `${model.name} has no version ${reference}.`)
+  return findVersion(q, model, row.version)
+}
+
+/** Returns model and version the caller may read. */
+export async function readVersion(
+  s: Registry,
+  ctx: Context,
+  name: string,
+  reference: string,
+): Promise<{ model: ModelRow; row: VersionRow }> {
+  await s.access.require(ctx, 'models:read', name)
+  const model = await findModel(s.db.read, name)
+  return { model, row: await resolveVersion(s.db.read, model, reference) }
+}
+
+export interface VersionList {
+  before?: number | undefined
+  limit: number
+  stage?: string | undefined
+}
+
+/** Newest first; one more than `limit` when there are more. */
+export async function listVersions(
+  s: Registry,
+  ctx: Context,
+  name: string,
+  input: VersionList,
+): Promise<{ views: object[]; rows: VersionRow[] }> {
+  await s.access.require(ctx, 'models:read', name)
+  const q = s.db.read
+  const model = await findModel(q, name)
+  const wanted = input.stage === undefined ? undefined : stageNamed(input.stage)
+  const rows = await q
+    .select()
+    .from(versions)
+    .where(
+      and(
+        eq(versions.modelId, model.id),
+        isNull(versions.deletedAt),
+        lt(versions.version, input.before ?? Number.MAX_SAFE_INTEGER),
+        wanted === undefined ? undefined : eq(versions.stage, wanted),
+      ),
+    )
+    .orderBy(desc(versions.version))
+    .limit(input.limit + 1)
+  const byVersion = await aliasesByVersion(q, model.id)
+  return { rows, views: rows.map((row) => versionView(name, row, byVersion.get(row.version))) }
+}
+
+export interface VersionEdit {
+  description?: string | undefined
+  tags?: Record<string, string | null> | undefined
+}
+
+export async function updateVersion(
+  s: Registry,
+  ctx: Context,
+  at: { name: string; version: number },
+  edit: VersionEdit,
+): Promise<object> {
+  const action = 'version.update'
+  await s.access.require(ctx, 'models:write', at.name, action)
+  const object = `model/${at.name}/version/${at.version}`
+  const found = await findVersion(s.db.read, await findModel(s.db.read, at.name), at.version)
+  const why = versionRefusal(ctx, found)
+  if (why !== null) await s.access.refuse(ctx, action, object, why)
+  return s.audit.change(ctx, { action, input: { at, edit } }, async (tx) => {
+    const model = await findModel(tx, at.name)
+    const row = await findVersion(tx, model, at.version)
+    const description = edit.description ?? row.description
+    const change = { description, tags: mergeTags(row.tags, edit.tags), updatedAt: Date.now() }
+    await tx.update(versions).set(change).where(eq(versions.id, row.id))
+    const result = await viewVersion(tx, model, { ...row, ...change })
+    return { result, object, details: { ...edit } }
+  })
+}
+
+/** §9: soft delete, aliases dropped; a live version is refused. `purge` skips the retention. */
+export async function deleteVersion(
+  s: Registry,
+  ctx: Context,
+  at: { name: string; version: number },
+  purge: boolean,
+): Promise<object> {
+  const action = 'version.delete'
+  await s.access.require(ctx, 'models:delete', at.name, action)
+  const object = `model/${at.name}/version/${at.version}`
+  const found = await findVersion(s.db.read, await findModel(s.db.read, at.name), at.version)
+  const why = versionRefusal(ctx, found)
+  if (why !== null) await s.access.refuse(ctx, action, object, why)
+  const result = await s.audit.change(ctx, { action, input: { at, purge } }, async (tx) => {
+    const model = await findModel(tx, at.name)
+    const row = await findVersion(tx, model, at.version)
+    for (const stage of servedStages) {
+      if ((await liveIn(tx, model.id, stage))?.id === row.id) {
+        throw new Fault('version.live', `Version ${row.version} is live in ${stage}; move it first.`)
+      }
+    }
+    // A purged version counts as deleted since ever, so the sweeper frees its bytes at once.
+    const deletedAt = purge ? 1 : Date.now()
+    await tx.update(versions).set({ deletedAt }).where(eq(versions.id, row.id))
+    await tx
+      .delete(aliases)
+      .where(and(eq(aliases.modelId, model.id), eq(aliases.version, row.version)))
+    const until = purge ? null : iso(deletedAt + s.config.retention)
+    return { result: { ...at, restorable_until: until }, object, details: { purge } }
+  })
+  s.changed(at.name)
+  return result
+}
+
+/** Brings a soft-deleted version back, into the stage it was in. */
+export async function restoreVersion(
+  s: Registry,
+  ctx: Context,
+  at: { name: string; version: number },
+): Promise<object> {
+  const action = 'version.restore'
+  await s.access.require(ctx, 'models:delete', at.name, action)
+  const found = await s.audit.change(ctx, { action, input: at }, async (tx) => {
+    const model = await findModel(tx, at.name)
+    const [row] = await tx
+      .select()
+      .from(versions)
+      .where(
+        and(
+          eq(versions.modelId, model.id),
+          eq(versions.version, at.version),
+          isNotNull(versions.deletedAt),
+        ),
+      )
+    if (!row || row.deletedAt === 1) {
+      throw new Fault('version.not-deleted', `Version ${at.version} is not deleted, or was purged.`)
+    }
+    await s.access.require(ctx, `stage:${row.stage as Stage}`, at.name, action)
+    await tx.update(versions).set({ deletedAt: null }).where(eq(versions.id, row.id))
+    await recordLive(tx, model.id, row.stage as Stage)
+    const result = await viewVersion(tx, model, { ...row, deletedAt: null })
+    return { result, object: `model/${at.name}/version/${at.version}`, details: {} }
+  })
+  s.changed(at.name)
+  return found
+}
+
+/** Versions of all models that hold one of these stages, for start-up. */
+export function versionsIn(q: Queries, stages: readonly Stage[]): Promise<VersionRow[]> {
+  return q
+    .select()
+    .from(versions)
+    .where(and(inArray(versions.stage, [...stages]), isNull(versions.deletedAt)))
+}
