@@ -10,7 +10,11 @@ const mostRemembered = 10_000
  * Returns the principal at once for a remembered header (no promise on the hot path), else a promise
  * of it. Throws or rejects with a Fault of status 401.
  */
-export type Authenticate = (header: string | null) => Principal | Promise<Principal>
+export interface Authenticate {
+  (header: string | null): Principal | Promise<Principal>
+  /** After keys were retired: every token is looked at anew. */
+  forgetAll(): void
+}
 
 export function createAuthenticate(tokens: Tokens): Authenticate {
   const remembered = new Map<string, Principal>()
@@ -41,7 +45,7 @@ export function createAuthenticate(tokens: Tokens): Authenticate {
     return principal
   }
 
-  return (header) => {
+  const authenticate = (header: string | null): Principal | Promise<Principal> => {
     if (header === null || header === '') {
       throw new Fault('auth.missing', 'Send the header Authorization: Bearer <token>.')
     }
@@ -51,4 +55,10 @@ export function createAuthenticate(tokens: Tokens): Authenticate {
     remembered.delete(header)
     throw new Fault('auth.expired', 'Ask for a new token.')
   }
+  return Object.assign(authenticate, {
+    forgetAll: () => {
+      revocations += 1
+      remembered.clear()
+    },
+  })
 }

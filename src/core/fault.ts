@@ -124,3 +124,7 @@ export function toFault(thrown: unknown): Fault {
     cause: thrown,
   })
 }
+
+export function tooLarge(most: number): Fault {
+  return new Fault('request.too-large', `At most ${most} bytes are accepted here.`)
+}

@@ -1,6 +1,6 @@
 // One request on its way through the server: ids, clock, caller, and what is logged about it.
 import type { Context } from '../core/context.ts'
-import { Fault } from '../core/fault.ts'
+import { Fault, tooLarge } from '../core/fault.ts'
 import { newId } from '../core/ids.ts'
 import type { Principal } from '../core/principal.ts'
 import { traceIdOf } from '../telemetry/trace.ts'
@@ -97,8 +97,4 @@ export async function readBody(request: Request, most: number): Promise<Uint8Arr
     chunks.push(chunk)
   }
   return Buffer.concat(chunks)
-}
-
-export function tooLarge(most: number): Fault {
-  return new Fault('request.too-large', `At most ${most} bytes are accepted here.`)
 }

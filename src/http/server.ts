@@ -1,20 +1,22 @@
 // The listener: every request passes here, in this order: identify, authenticate, limit, dispatch,
 // answer, count, log. Nothing reads a byte of a body before the caller is known.
 import type { Server } from 'bun'
-import { Fault, toFault } from '../core/fault.ts'
+import { type Fault, tooLarge, toFault } from '../core/fault.ts'
 import type { Principal } from '../core/principal.ts'
 import type { Log } from '../telemetry/log.ts'
 import type { Metrics } from '../telemetry/metrics.ts'
 import type { CounterSeries, HistogramSeries } from '../telemetry/series.ts'
 import { isPublic } from './guard.ts'
 import { problemResponse } from './problem.ts'
-import { Exchange, pathOf, readBody, remember, type RouteClass, tooLarge } from './request.ts'
+import { Exchange, pathOf, readBody, remember, type RouteClass } from './request.ts'
 
 /** A way in beside the native API that dispatches by itself, for speed or for odd paths. */
 export interface Door {
   /** True for paths this door answers. */
   owns(path: string): boolean
   handle(exchange: Exchange): Promise<Response> | Response
+  /** Members that this door's clients expect in a problem document beside the standard ones. */
+  problemMembers(fault: Fault): Record<string, unknown>
   /** Every method and path template it dispatches, for the default-deny test and the docs. */
   readonly routes: readonly { method: string; path: string; class: RouteClass }[]
 }
@@ -170,11 +172,12 @@ export class HttpServer {
       this.options.metrics.authFailures.inc({ reason: fault.code.slice('auth.'.length) })
     }
     this.report(exchange, fault)
-    return problemResponse(fault, exchange.requestId)
+    const door = this.options.doors.find((candidate) => candidate.owns(exchange.path))
+    return problemResponse(fault, exchange.requestId, door?.problemMembers(fault) ?? {})
   }
 
   /** Logs a fault that is ours, once, with the cause that the caller is not shown. */
-  report(exchange: Exchange, fault: Fault): void {
+  private report(exchange: Exchange, fault: Fault): void {
     if (fault.status !== 500 && fault.status !== 507) return
     const error = fault.cause ?? fault
     this.options.log.write('error', 'request.failed', { request_id: exchange.requestId, error })

@@ -24,7 +24,8 @@ export type Dim = number | string
 export interface Slot {
   name: string
   type: ElementType
-  shape: Dim[]
+  /** Null when the model does not say, not even how many dimensions there are. */
+  shape: Dim[] | null
   /** Class names in order of the last dimension, where a ZipMap named them. */
   classes?: (string | number)[]
 }
@@ -132,11 +133,11 @@ function slotOf(value: ValueProto, what: 'input' | 'output'): Slot {
   if (!tensor) return unsupported('is no tensor')
   const type = elementOf(tensor.elemType)
   if (!type) return unsupported(`has element type ${tensor.elemType}, which cannot be served`)
-  const shape = (tensor.shape?.dim ?? []).map((dim) => {
+  const dims = tensor.shape?.dim.map((dim) => {
     const size = Number(dim.value)
     return size > 0 && dim.param === '' ? size : dim.param
   })
-  return { name: value.name, type, shape }
+  return { name: value.name, type, shape: dims ?? null }
 }
 
 interface Zip {

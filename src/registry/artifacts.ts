@@ -1,29 +1,60 @@
 // Artifacts on disk: freed by a sweeper when no version refers to them any more.
-import { and, eq, isNotNull, isNull, lt, or } from 'drizzle-orm'
+import { eq } from 'drizzle-orm'
 import type { Db } from '../db/db.ts'
 import { models, versions } from '../db/tables.ts'
 import type { Storage } from '../storage/storage.ts'
 
-/** Digests that a version still needs; those deleted longer than `retention` ms do not count. */
-export async function neededBlobs(db: Db, retention: number): Promise<Set<string>> {
+/** Digests that a version still needs: deleted things count until `retention` ms have passed. */
+async function neededBlobs(db: Db, retention: number): Promise<Set<string>> {
   const limit = Date.now() - retention
-  const expired = or(lt(versions.deletedAt, limit), lt(models.deletedAt, limit))
   const rows = await db.read
-    .select({ served: versions.sha256, uploaded: versions.originalSha256, gone: versions.deletedAt })
+    .select({
+      served: versions.sha256,
+      uploaded: versions.originalSha256,
+      versionGone: versions.deletedAt,
+      modelGone: models.deletedAt,
+    })
     .from(versions)
     .innerJoin(models, eq(models.id, versions.modelId))
-    .where(or(and(isNull(versions.deletedAt), isNull(models.deletedAt)), isNotNull(versions.id)))
-  const dropped = await db.read
-    .select({ served: versions.sha256, uploaded: versions.originalSha256, id: versions.id })
-    .from(versions)
-    .innerJoin(models, eq(models.id, versions.modelId))
-    .where(expired)
-  const needed = new Map<string, number>()
-  for (const { served, uploaded } of rows) {
-    for (const digest of [served, uploaded]) needed.set(digest, (needed.get(digest) ?? 0) + 1)
+  const kept = rows.filter(
+    ({ versionGone, modelGone }) => (versionGone ?? limit) >= limit && (modelGone ?? limit) >= limit,
+  )
+  return new Set(kept.flatMap(({ served, uploaded }) => [served, uploaded]))
+}
+
+export class BlobKeeper {
+  private readonly db: Db
+  private readonly storage: Storage
+  private readonly retention: number
+  private readonly pins = new Map<string, number>()
+
+  constructor(db: Db, storage: Storage, retention: number) {
+    this.db = db
+    this.storage = storage
+    this.retention = retention
   }
-  for (const { served, uploaded } of dropped) {
-    for (const digest of [served, uploaded]) needed.set(digest, (needed.get(digest) ?? 0) - 1)
+
+  /** Keeps a digest safe until its version is recorded. Returns the release. */
+  pin(sha256: string): () => void {
+    this.pins.set(sha256, (this.pins.get(sha256) ?? 0) + 1)
+    return () => {
+      const left = (this.pins.get(sha256) ?? 1) - 1
+      if (left === 0) this.pins.delete(sha256)
+      else this.pins.set(sha256, left)
+    }
   }
-  return new Set([...needed].filter(([, count]) => count > 0).map(([digest]) => digest))
+
+  /** Removes every blob that nothing needs. Returns how many. */
+  async sweep(): Promise<number> {
+    // Listed before the rows are read, so that a blob of a version made meanwhile is not in the list.
+    const present = await this.storage.list()
+    const needed = await neededBlobs(this.db, this.retention)
+    let removed = 0
+    for (const digest of present) {
+      if (needed.has(digest) || this.pins.has(digest)) continue
+      await this.storage.remove(digest)
+      removed += 1
+    }
+    return removed
+  }
 }

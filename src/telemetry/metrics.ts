@@ -70,7 +70,7 @@ function coldMetrics(registers: Registry[]) {
     ]),
     authFailures: counter('auth_failures_total', 'Requests refused with 401', ['reason']),
     auditEvents: counter('audit_events_total', 'Audit entries', ['action', 'outcome']),
-    logDropped: gauge('log_lines_dropped', 'Log lines dropped because nobody read them'),
+    logDropped: counter('log_dropped_total', 'Log lines dropped because nobody read them'),
     databaseBytes: gauge('sqlite_database_bytes', 'Size of the database file'),
     processMemory: gauge('process_resident_memory_bytes', 'Resident memory of the HTTP process'),
     processCpu: counter('process_cpu_seconds_total', 'CPU time of the HTTP process'),

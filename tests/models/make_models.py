@@ -501,7 +501,7 @@ process that matters.
 Written by other scripts:
 
 - `silero.json`: three windows of Silero VAD v5 with its answers, by `make_silero.py`.
-- `make_mlp.ts`: `writeMlp` writes a network of any size, to measure loading and memory.
+- `make-mlp.ts`: `writeMlp` writes a network of any size, to measure loading and memory.
 """
 
 

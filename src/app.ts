@@ -1,0 +1,316 @@
+// The composition root: builds the parts in order, mounts the doors, starts, and stops in reverse.
+import { Elysia } from 'elysia'
+import { mkdirSync } from 'node:fs'
+import { join } from 'node:path'
+import { authRoutes } from './auth/routes.ts'
+import type { Config } from './config.ts'
+import { Fault } from './core/fault.ts'
+import { can } from './core/principal.ts'
+import { docsRoutes, openApiOf } from './http/docs.ts'
+import { guard as makeGuard } from './http/guard.ts'
+import { healthRoutes, type HealthReport } from './http/health.ts'
+import { elysiaFault } from './http/problem.ts'
+import { exchangeOf } from './http/request.ts'
+import { HttpServer } from './http/server.ts'
+import { Deployments } from './inference/deployments.ts'
+import { predictEntry } from './inference/openapi.ts'
+import { predictDoor } from './inference/routes.ts'
+import { prepareChildHome, runSnapshot } from './inference/spawn.ts'
+import { closeFoundation, ensureAdminToken, type Foundation, openFoundation } from './parts.ts'
+import { type Promotion, TrialSlots } from './promotion/promotion.ts'
+import { quarantine } from './promotion/rollback.ts'
+import { promotionRoutes } from './promotion/routes.ts'
+import { BlobKeeper } from './registry/artifacts.ts'
+import { registryRoutes } from './registry/routes.ts'
+import { openFileStorage } from './storage/fs.ts'
+import { lockFile } from './storage/lock.ts'
+import { createLog, type Level, type Log } from './telemetry/log.ts'
+import { createMetrics, type Metrics } from './telemetry/metrics.ts'
+import { stableAfter, StartRecord } from './upkeep/start-record.ts'
+import { upkeepRoutes } from './upkeep/routes.ts'
+import { commit, mlflowLevel, version } from './version.ts'
+
+export class AlreadyRunningError extends Error {}
+
+const hour = 3_600_000
+
+export interface App {
+  server: HttpServer
+  foundation: Foundation
+  deployments: Deployments
+  log: Log
+  /** Method and path template of everything that dispatches, inside Elysia and outside. */
+  routes: { method: string; path: string }[]
+  /** Starts to listen, then loads the models. Returns the URL at once. */
+  start(): Promise<string>
+  stop(): Promise<void>
+}
+
+/** A server that is being put together. */
+interface Parts extends Promotion {
+  foundation: Foundation
+  log: Log
+  record: StartRecord
+  draining: boolean
+}
+
+function watchLogs(log: Log, metrics: Metrics): void {
+  let counted = 0
+  metrics.onScrape(() => {
+    metrics.logDropped.inc(log.dropped - counted)
+    counted = log.dropped
+  })
+}
+
+async function buildParts(config: Config, onFatal: (error: unknown) => void): Promise<Parts> {
+  const { data } = config
+  mkdirSync(data, { recursive: true, mode: 0o700 })
+  const log = createLog(config['log-level'] as Level, { service: 'relais', version })
+  const foundation = await openFoundation(data, log, onFatal)
+  const { db, audit, access } = foundation
+  await ensureAdminToken(foundation)
+  const storage = openFileStorage(data)
+  const metrics = createMetrics()
+  metrics.buildInfo.set({ version, commit, runtime: `bun ${Bun.version}` }, 1)
+  metrics.onScrape(() => metrics.databaseBytes.set(db.size()))
+  watchLogs(log, metrics)
+  audit.onEntry((action, outcome) => {
+    metrics.auditEvents.inc({ action, outcome })
+    metrics.registryOperations.inc({ operation: action, outcome })
+  })
+  const home = prepareChildHome(data)
+  const record = new StartRecord(join(data, 'starts.json'))
+  const parts: Omit<Parts, 'deployments'> = {
+    db,
+    audit,
+    access,
+    config,
+    storage,
+    metrics,
+    home,
+    log,
+    foundation,
+    record,
+    draining: false,
+    blobs: new BlobKeeper(db, storage, config.retention),
+    trials: new TrialSlots(),
+    changed: (model) => {
+      record.forget(model)
+      void deployments.reconcile(model)
+    },
+  }
+  const deployments = makeDeployments(parts)
+  return Object.assign(parts, { deployments })
+}
+
+function makeDeployments(parts: Omit<Parts, 'deployments'>): Deployments {
+  const { config, db, storage, home, log, metrics, record } = parts
+  const deployments: Deployments = new Deployments({
+    db,
+    storage,
+    home,
+    log,
+    metrics,
+    memory: config['engine-memory'],
+    threads: config['engine-threads'],
+    runTimeout: config['predict-timeout'],
+    loadTimeout: config['trial-timeout'],
+    grace: config['stage-grace'],
+    metricNames: { accuracy: config['accuracy-metrics'], f1: config['f1-metrics'] },
+    lastGood: (model, stage) => record.lastGood(model, stage),
+    onQuarantine: ({ model: name, row }, reason) =>
+      quarantine({ ...parts, deployments }, { name, version: row.version }, reason),
+  })
+  return deployments
+}
+
+const works = (check: () => void): 'ok' | 'failed' => {
+  try {
+    check()
+    return 'ok'
+  } catch {
+    return 'failed'
+  }
+}
+
+function healthReport(parts: Parts): HealthReport {
+  const models = { production: 0, serving: 0, fallback: 0, failed: 0 }
+  const notes: HealthReport['notes'] = []
+  for (const { model, stages } of parts.deployments.all) {
+    for (const [stage, { live, serving, why }] of Object.entries(stages)) {
+      if (stage === 'Production' && serving) models.serving += 1
+      if (live === null) continue
+      if (stage === 'Production') models.production += 1
+      if (serving?.row.version === live) continue
+      if (stage === 'Production') models[serving ? 'fallback' : 'failed'] += 1
+      notes.push({ model, stage, stage_version: live, serving: serving?.row.version ?? null, why })
+    }
+  }
+  return {
+    database: works(() => parts.db.ping()),
+    storage: works(() => parts.storage.ping()),
+    started: parts.deployments.started,
+    draining: parts.draining,
+    models,
+    notes,
+    safe_mode: parts.record.safeMode,
+  }
+}
+
+/** The native API without documentation of itself. */
+function nativeRoutes(parts: Parts, guard: ReturnType<typeof makeGuard>) {
+  const { foundation, metrics, config } = parts
+  const { authenticate, tokens, keys, audit, head } = foundation
+  const identified = async (request: Request): Promise<boolean> => {
+    try {
+      await authenticate(request.headers.get('authorization'))
+      return true
+    } catch {
+      return false
+    }
+  }
+  const upkeep = { ...parts, head, data: config.data, version, snapshot: runSnapshot, guard, metrics }
+  const rotateKeys = async (request: Request, retireOld: boolean): Promise<{ kid: string }> => {
+    const intent = { action: 'keys.rotate', input: { retireOld } }
+    const result = await audit.change(exchangeOf(request), intent, () => {
+      const { kid } = keys.rotate(retireOld)
+      return Promise.resolve({ result: { kid }, object: `key/${kid}`, details: { retireOld } })
+    })
+    if (retireOld) {
+      foundation.authenticate.forgetAll()
+      await ensureAdminToken(foundation, true)
+    }
+    return result
+  }
+  return new Elysia()
+    .use(authRoutes({ guard, tokens, keys, audit, head, rotateKeys }))
+    .use(registryRoutes({ ...parts, guard }))
+    .use(promotionRoutes({ ...parts, guard }))
+    .use(upkeepRoutes(upkeep))
+    .use(
+      healthRoutes(guard, {
+        report: () => healthReport(parts),
+        strictReady: config['strict-ready'],
+        readyWhenEmpty: config['ready-when-empty'],
+        version: mlflowLevel,
+        identified,
+      }),
+    )
+}
+
+function nativeApi(parts: Parts) {
+  const guard = makeGuard((ctx, right, model, action) => parts.access.require(ctx, right, model, action))
+  const native = nativeRoutes(parts, guard)
+  let document: ReturnType<typeof openApiOf> | null = null
+  const entriesFor = async (request: Request): Promise<Record<string, unknown>> => {
+    const header = request.headers.get('authorization')
+    if (header === null) return {}
+    const caller = await parts.foundation.authenticate(header)
+    const live = [...parts.deployments.all].flatMap(({ stages }) => stages.Production.serving ?? [])
+    const mine = live.filter((deployment) => can(caller, 'models:predict', deployment.model))
+    return Object.fromEntries(mine.map(predictEntry))
+  }
+  const base = () => (document ??= openApiOf(native, version))
+  return new Elysia({ normalize: false })
+    .onError(({ code, error }) => {
+      // Faults and the unknown go on to the server, which answers all doors alike.
+      throw elysiaFault(code, error) ?? error
+    })
+    .use(native)
+    .use(docsRoutes(guard, { entriesFor, base }))
+}
+
+/** Answers 405 in place of 404 where another method would do. */
+function withMethods(api: ReturnType<typeof nativeApi>) {
+  const templates = api.routes.map(({ method, path }) => ({
+    method,
+    pattern: new RegExp(`^${path.replaceAll('.', '\\.').replaceAll(/:[a-z]+/g, '[^/]+')}$`),
+  }))
+  return async (request: Request): Promise<Response> => {
+    try {
+      return await api.handle(request)
+    } catch (error) {
+      if (!(error instanceof Fault) || error.code !== 'route.not-found') throw error
+      const { path } = exchangeOf(request)
+      const methods = templates.filter(({ pattern }) => pattern.test(path)).map((t) => t.method)
+      if (methods.length === 0 || methods.includes(request.method)) throw error
+      throw new Fault('request.method', `Use ${[...new Set(methods)].join(' or ')}.`)
+    }
+  }
+}
+
+/** Serves /metrics openly on its own address, where the settings say so. */
+function openMetrics(listen: string, metrics: Metrics): (() => Promise<void>) | null {
+  if (listen === '') return null
+  const at = listen.lastIndexOf(':')
+  const server = Bun.serve({
+    hostname: listen.slice(0, at),
+    port: Number(listen.slice(at + 1)),
+    fetch: async ({ url }) =>
+      new URL(url).pathname === '/metrics'
+        ? new Response(await metrics.expose(), { headers: { 'content-type': metrics.contentType } })
+        : new Response('not found', { status: 404 }),
+  })
+  return () => server.stop(true)
+}
+
+/** Builds a server on its data folder. Throws AlreadyRunningError when another one holds it. */
+export async function createApp(config: Config, onFatal: (error: unknown) => void): Promise<App> {
+  mkdirSync(config.data, { recursive: true, mode: 0o700 })
+  const unlock = lockFile(join(config.data, 'lock'))
+  if (!unlock) throw new AlreadyRunningError(`another server uses ${config.data}`)
+  const parts = await buildParts(config, onFatal)
+  const { foundation, deployments, log, metrics } = parts
+  const timeout = config['predict-timeout']
+  const doors = [predictDoor({ deployments, metrics, timeout, maxBody: config['max-body'] })]
+  const api = nativeApi(parts)
+  const server = new HttpServer({
+    host: config.host,
+    port: config.port,
+    maxBody: config['max-body'],
+    maxUpload: config['max-model'],
+    uploadTimeout: config['upload-timeout'],
+    authenticate: foundation.authenticate,
+    doors,
+    handle: withMethods(api),
+    log,
+    metrics,
+  })
+  const closeMetrics = openMetrics(config['metrics-listen'], metrics)
+  const timers = [
+    setInterval(() => foundation.head.logHead(), hour),
+    setInterval(() => void parts.blobs.sweep(), hour),
+  ]
+  const remember = (): void => {
+    if (!parts.draining) parts.record.stable(deployments.all)
+  }
+  return {
+    server,
+    foundation,
+    deployments,
+    log,
+    routes: [
+      ...api.routes.map(({ method, path }) => ({ method, path })),
+      ...doors.flatMap((door) => door.routes.map(({ method, path }) => ({ method, path }))),
+    ],
+    start: async () => {
+      const url = server.listen()
+      if (parts.record.safeMode) log.write('error', 'start.safe-mode', { good: 'last good versions' })
+      await deployments.start()
+      timers.push(setTimeout(remember, stableAfter), setInterval(remember, hour / 60))
+      log.write('info', 'server.ready', { url })
+      return url
+    },
+    stop: async () => {
+      remember()
+      parts.draining = true
+      for (const timer of timers) clearInterval(timer)
+      await server.close(config['drain-timeout'])
+      await closeMetrics?.()
+      await deployments.close()
+      await closeFoundation(foundation)
+      await log.close()
+      unlock()
+    },
+  }
+}

@@ -1,0 +1,88 @@
+// Calls to a server from the command line.
+import { readFileSync } from 'node:fs'
+import type { Args } from './command.ts'
+import { CommandError } from './command.ts'
+
+type Env = Record<string, string | undefined>
+
+interface Problem {
+  code?: string
+  detail?: string
+  errors?: { pointer: string; message: string }[]
+}
+
+/** What a person can do about a fault. */
+const advice: Record<string, string> = {
+  'auth.missing': 'Set RELAIS_TOKEN or pass --token-file.',
+  'auth.invalid': 'Is the token from this server? See `relais token create --help`.',
+  'auth.expired': 'Ask for a new token: `relais token create`.',
+  'auth.revoked': 'Ask for a new token: `relais token create`.',
+  'access.denied': 'Use a token with that right, or ask an ml-lead.',
+  'model.not-found': '`relais models` lists what there is.',
+  'version.not-found': '`relais models NAME` lists the versions.',
+  'stage.empty': '`relais promote NAME VERSION --to Production` fills it.',
+  'stage.conflict': 'Look with `relais models NAME`, then try again.',
+  'version.failed': 'The version cannot be served; push a repaired one.',
+  'version.live': 'Promote another version first.',
+}
+
+export interface Client {
+  url: string
+  /** Sends a request; throws CommandError with the server's words when it is refused. */
+  call(method: string, path: string, body?: unknown): Promise<Response>
+  json<T>(method: string, path: string, body?: unknown): Promise<T>
+}
+
+function tokenOf(args: Args, env: Env): string | undefined {
+  const file = args.text('token-file')
+  if (file === undefined) return env.RELAIS_TOKEN
+  try {
+    return readFileSync(file, 'utf8').trim()
+  } catch {
+    throw new CommandError(`cannot read ${file}`, 'Check the path given with --token-file.')
+  }
+}
+
+async function refusal(response: Response): Promise<CommandError> {
+  const problem = (await response.json().catch(() => ({}))) as Problem
+  const lines = (problem.errors ?? []).map(({ pointer, message }) => `  ${pointer}: ${message}`)
+  const what = problem.detail ?? `the server answered ${response.status}`
+  const code = problem.code ?? String(response.status)
+  return new CommandError([`${code}: ${what}`, ...lines].join('\n'), advice[code])
+}
+
+/** A streaming body with its type. */
+export interface Streamed {
+  stream: ReadableStream<Uint8Array>
+  type: string
+}
+
+const isStreamed = (body: unknown): body is Streamed =>
+  typeof body === 'object' && body !== null && 'stream' in body
+
+export function clientOf(args: Args, env: Env): Client {
+  const url = (args.text('url') ?? env.RELAIS_URL ?? 'http://127.0.0.1:8080').replace(/\/+$/, '')
+  const token = tokenOf(args, env)
+  const call: Client['call'] = async (method, path, body) => {
+    const headers: Record<string, string> = {}
+    if (token !== undefined) headers.authorization = `Bearer ${token}`
+    if (body !== undefined) headers['content-type'] = isStreamed(body) ? body.type : 'application/json'
+    const sent = body === undefined ? null : isStreamed(body) ? body.stream : JSON.stringify(body)
+    let response: Response
+    try {
+      response = await fetch(`${url}${path}`, { method, headers, body: sent, timeout: false } as object)
+    } catch {
+      throw new CommandError(`no answer from ${url}`, 'Is it running? Start it with `relais serve`.')
+    }
+    if (!response.ok) throw await refusal(response)
+    return response
+  }
+  return {
+    url,
+    call,
+    json: async <T>(method: string, path: string, body?: unknown) =>
+      (await (await call(method, path, body)).json()) as T,
+  }
+}
+
+export const modelPath = (name: string): string => `/api/v1/models/${encodeURIComponent(name)}`

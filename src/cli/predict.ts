@@ -1,0 +1,103 @@
+// relais predict: rows from a CSV or JSON file to predictions.
+import { parse } from 'csv-parse/sync'
+import { readFileSync } from 'node:fs'
+import { clientOf } from './client.ts'
+import { type Command, CommandError, clientOptions, table, UsageError } from './command.ts'
+
+type Row = Record<string, unknown> | unknown[]
+type Properties = Record<string, { type?: string }>
+
+interface Docs {
+  paths: Record<string, { post: { requestBody: { content: Content } } } | undefined>
+}
+
+interface Content {
+  'application/json': { schema: { properties: { instances?: { items: { properties: Properties } } } } }
+}
+
+/** A CSV cell as the column's type wants it; the server checks, here is only the notation. */
+function cell(text: string, type: string | undefined): unknown {
+  if (text === '') return null
+  if (type === 'string') return text
+  if (type === 'boolean' || type === undefined) {
+    if (/^true$/i.test(text)) return true
+    if (/^false$/i.test(text)) return false
+  }
+  const number = Number(text)
+  return Number.isNaN(number) ? text : number
+}
+
+function fromCsv(text: string, properties: Properties): Row[] {
+  const rows = parse(text, { columns: true, skip_empty_lines: true, bom: true, trim: true })
+  return (rows as Record<string, string>[]).map((row) =>
+    Object.fromEntries(
+      Object.entries(row).map(([name, value]) => [name, cell(value, properties[name]?.type)]),
+    ),
+  )
+}
+
+function fromJson(text: string): Row[] {
+  const value = JSON.parse(text) as unknown
+  if (Array.isArray(value)) return value as Row[]
+  const { instances } = value as { instances?: unknown }
+  if (Array.isArray(instances)) return instances as Row[]
+  throw new CommandError('the JSON is neither a list of rows nor {"instances": [...]}')
+}
+
+function shownRow(prediction: unknown, at: number): unknown[] {
+  if (typeof prediction !== 'object' || prediction === null || Array.isArray(prediction)) {
+    return [at + 1, JSON.stringify(prediction)]
+  }
+  return [at + 1, ...Object.values(prediction).map((value) => JSON.stringify(value))]
+}
+
+function headingsOf(first: unknown): string[] {
+  const isObject = typeof first === 'object' && first !== null && !Array.isArray(first)
+  return ['ROW', ...(isObject ? Object.keys(first) : ['prediction'])]
+}
+
+interface Answer {
+  predictions: unknown[]
+  model_version: string
+}
+
+export const predict: Command = {
+  name: 'predict',
+  usage: 'NAME',
+  summary: 'predict the rows of a file',
+  options: {
+    ...clientOptions,
+    input: { type: 'string', value: 'FILE', help: 'rows.csv (with headings) or rows.json' },
+  },
+  example: 'relais predict iris --input rows.csv',
+  run: async (args, output, env) => {
+    const [name] = args.words as [string]
+    const file = args.text('input')
+    if (file === undefined) throw new UsageError('--input is required')
+    const client = clientOf(args, env)
+    const path = `/v1/models/${encodeURIComponent(name)}:predict`
+    let instances: Row[]
+    try {
+      const text = readFileSync(file, 'utf8')
+      if (file.endsWith('.json')) instances = fromJson(text)
+      else {
+        const docs = await client.json<Docs>('GET', '/docs/json')
+        const content = docs.paths[path]?.post.requestBody.content['application/json']
+        const properties = content?.schema.properties.instances?.items.properties ?? {}
+        instances = fromCsv(text, properties)
+      }
+    } catch (error) {
+      if (error instanceof CommandError) throw error
+      throw new CommandError(`cannot read ${file}: ${(error as Error).message}`)
+    }
+    const answer = await client.json<Answer>('POST', path, { instances })
+    if (args.flag('json')) {
+      output.line(JSON.stringify(answer))
+      return 0
+    }
+    output.note(`${name} version ${answer.model_version}`)
+    const rows = answer.predictions.map(shownRow)
+    for (const line of table(headingsOf(answer.predictions[0]), rows)) output.line(line)
+    return 0
+  },
+}

@@ -1,0 +1,177 @@
+// relais promote, rollback, quarantine clear, models.
+import { clientOf, modelPath } from './client.ts'
+import { type Command, clientOptions, numberOf, table, UsageError } from './command.ts'
+
+interface Moved {
+  stage: string
+  live_version: number | null
+  archived: number[]
+}
+
+export const promote: Command = {
+  name: 'promote',
+  usage: 'NAME VERSION',
+  summary: 'move a version to a stage',
+  options: {
+    ...clientOptions,
+    'to': { type: 'string', value: 'STAGE', help: 'None, Staging, Production or Archived' },
+    'reason': { type: 'string', value: 'TEXT', help: 'kept in the history' },
+    'keep-existing': { type: 'boolean', help: 'do not archive what is in the stage now' },
+  },
+  example: 'relais promote iris 3 --to Production --reason "passed review"',
+  run: async (args, output, env) => {
+    const [name, version] = args.words as [string, string]
+    const to = args.text('to')
+    if (to === undefined) throw new UsageError('--to is required')
+    const path = `${modelPath(name)}/versions/${numberOf(version, 'VERSION')}/stage`
+    const reason = args.text('reason')
+    const body = {
+      stage: to,
+      ...(reason === undefined ? {} : { reason }),
+      ...(args.flag('keep-existing') ? { archive_existing: false } : {}),
+    }
+    const moved = await clientOf(args, env).json<Moved>('POST', path, body)
+    if (args.flag('json')) {
+      output.line(JSON.stringify(moved))
+      return 0
+    }
+    const live = moved.live_version === null ? 'nothing' : `version ${moved.live_version}`
+    output.line(`${name} version ${version} is in ${moved.stage}; live there: ${live}`)
+    if (moved.archived.length > 0) output.line(`archived: ${moved.archived.join(', ')}`)
+    return 0
+  },
+}
+
+interface RolledBack {
+  live_version: number | null
+  rolled_back_from: number | null
+  demoted: { version: number; to: string }[]
+}
+
+export const rollback: Command = {
+  name: 'rollback',
+  usage: 'NAME',
+  summary: 'serve the last good version again',
+  options: {
+    ...clientOptions,
+    'stage': { type: 'string', value: 'STAGE', help: 'Production or Staging [Production]' },
+    'demote-to': { type: 'string', value: 'STAGE', help: 'where the present version goes [Archived]' },
+    'reason': { type: 'string', value: 'TEXT', help: 'kept in the history' },
+  },
+  example: 'relais rollback iris --demote-to Staging',
+  run: async (args, output, env) => {
+    const [name] = args.words as [string]
+    const given = {
+      stage: args.text('stage'),
+      demote_to: args.text('demote-to'),
+      reason: args.text('reason'),
+    }
+    const body = Object.fromEntries(Object.entries(given).filter(([, value]) => value !== undefined))
+    const path = `${modelPath(name)}/rollback`
+    const done = await clientOf(args, env).json<RolledBack>('POST', path, body)
+    if (args.flag('json')) {
+      output.line(JSON.stringify(done))
+      return 0
+    }
+    output.line(`${name} serves version ${done.live_version}, was ${done.rolled_back_from ?? 'empty'}`)
+    for (const { version, to } of done.demoted) output.line(`version ${version} is in ${to}`)
+    return 0
+  },
+}
+
+export const quarantineClear: Command = {
+  name: 'quarantine clear',
+  usage: 'NAME VERSION',
+  summary: 'try a quarantined version again and let it serve',
+  options: clientOptions,
+  example: 'relais quarantine clear iris 3',
+  run: async (args, output, env) => {
+    const [name, version] = args.words as [string, string]
+    const path = `${modelPath(name)}/versions/${numberOf(version, 'VERSION')}/quarantine`
+    const view = await clientOf(args, env).json<object>('DELETE', path)
+    output.line(args.flag('json') ? JSON.stringify(view) : `${name} version ${version} may serve again`)
+    return 0
+  },
+}
+
+interface ModelView {
+  name: string
+  latest_version: number | null
+  stages: Record<string, { live_version: number | null }>
+  aliases: Record<string, number>
+}
+
+interface VersionView {
+  version: number
+  stage: string
+  servability: string
+  quarantine: { reason: string } | null
+  aliases: string[]
+  metrics: Record<string, number>
+  created_by: string
+  created_at: string
+  git_commit: string | null
+}
+
+function versionRow(view: VersionView): unknown[] {
+  const metrics = Object.entries(view.metrics).map(([key, value]) => `${key}=${value}`)
+  const state = view.quarantine ? `quarantined: ${view.quarantine.reason}` : view.servability
+  const when = view.created_at.slice(0, 19)
+  const { version, stage, aliases, created_by: by, git_commit: commit } = view
+  return [version, stage, state, aliases.join(','), metrics.join(' '), by, when, commit?.slice(0, 8)]
+}
+
+const versionHeadings = ['VERSION', 'STAGE', 'STATE', 'ALIASES', 'METRICS', 'BY', 'CREATED', 'COMMIT']
+
+/** Follows next_page_token to the end. */
+async function everyPage<T>(
+  fetchPage: (query: string) => Promise<T & { next_page_token?: string }>,
+): Promise<T[]> {
+  const pages: T[] = []
+  let token = ''
+  do {
+    const page = await fetchPage(`limit=100${token === '' ? '' : `&page_token=${token}`}`)
+    pages.push(page)
+    token = page.next_page_token ?? ''
+  } while (token !== '')
+  return pages
+}
+
+export const models: Command = {
+  name: 'models',
+  usage: '[NAME]',
+  summary: 'list models, or the versions of one',
+  options: clientOptions,
+  example: 'relais models iris',
+  run: async (args, output, env) => {
+    const client = clientOf(args, env)
+    const [name] = args.words
+    if (name !== undefined) {
+      const path = `${modelPath(name)}/versions`
+      const pages = await everyPage((query) =>
+        client.json<{ versions: VersionView[] }>('GET', `${path}?${query}`),
+      )
+      const versions = pages.flatMap((page) => page.versions)
+      if (args.flag('json')) output.line(JSON.stringify({ versions }))
+      else for (const line of table(versionHeadings, versions.map(versionRow))) output.line(line)
+      return 0
+    }
+    const pages = await everyPage((query) =>
+      client.json<{ models: ModelView[] }>('GET', `/api/v1/models?${query}`),
+    )
+    const all = pages.flatMap((page) => page.models)
+    if (args.flag('json')) output.line(JSON.stringify({ models: all }))
+    else {
+      const rows = all.map((model) => [
+        model.name,
+        model.latest_version,
+        model.stages.Production?.live_version,
+        model.stages.Staging?.live_version,
+        Object.entries(model.aliases).map(([alias, version]) => `${alias}=${version}`).join(' '),
+      ])
+      const headings = ['MODEL', 'LATEST', 'PRODUCTION', 'STAGING', 'ALIASES']
+      for (const line of table(headings, rows)) output.line(line)
+    }
+    return 0
+  },
+}

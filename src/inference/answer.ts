@@ -1,0 +1,93 @@
+// Outputs as JSON text: rows for `predictions`, whole tensors for `outputs`.
+import type { Signature } from '../onnx/model.ts'
+import { fromHalf, type Tensor } from '../onnx/tensor.ts'
+import type { Answer } from './batcher.ts'
+
+type Output = Omit<Tensor, 'name'>
+
+/** JSON has no NaN or infinities; like other servers of JSON, null stands for them. */
+function number(value: number): string {
+  return Number.isFinite(value) ? String(value) : 'null'
+}
+
+function scalar(output: Output, at: number): string {
+  const raw = output.data[at]
+  switch (output.type) {
+    case 'string':
+      return JSON.stringify(raw)
+    case 'bool':
+      return raw === 1 ? 'true' : 'false'
+    case 'float16':
+      return number(fromHalf(raw as number))
+    case 'int64':
+    case 'uint64':
+      return String(raw)
+    default:
+      return number(raw as number)
+  }
+}
+
+/** Nested lists of the elements from `at` on, over the dimensions from `axis` on. */
+function nested(output: Output, axis: number, at: number): string {
+  const { dims } = output
+  if (axis === dims.length) return scalar(output, at)
+  const size = dims[axis] as number
+  let stride = 1
+  for (let inner = axis + 1; inner < dims.length; inner += 1) stride *= dims[inner] as number
+  let text = '['
+  for (let index = 0; index < size; index += 1) {
+    if (index > 0) text += ','
+    text += nested(output, axis + 1, at + index * stride)
+  }
+  return `${text}]`
+}
+
+/** Turns answers of one model version into JSON. */
+export class Encoder {
+  private readonly keys: readonly string[]
+
+  constructor(signature: Signature) {
+    this.keys = signature.outputs.map((output) => `${JSON.stringify(output.name)}:`)
+  }
+
+  /** The value of `predictions`: one entry per row; with several outputs an object each. */
+  rows(answer: Answer): string {
+    const { outputs, from, rows } = answer
+    let text = '['
+    for (let row = 0; row < rows; row += 1) {
+      if (row > 0) text += ','
+      text += outputs.length === 1 ? this.row(outputs[0] as Output, from + row) : '{'
+      if (outputs.length === 1) continue
+      for (let at = 0; at < outputs.length; at += 1) {
+        if (at > 0) text += ','
+        text += this.keys[at] as string
+        text += this.row(outputs[at] as Output, from + row)
+      }
+      text += '}'
+    }
+    return `${text}]`
+  }
+
+  /** Do all outputs have one entry per row? */
+  fitsRows(answer: Answer): boolean {
+    return answer.outputs.every(({ dims }) => dims[0] === answer.batchRows)
+  }
+
+  /** The value of `outputs`: the tensor, or an object of tensors when there are several. */
+  tensors(answer: Answer): string {
+    const { outputs, from, rows, batchRows } = answer
+    const parts = outputs.map((output) => {
+      if (rows === batchRows) return nested(output, 0, 0)
+      const stride = output.data.length / batchRows
+      const dims = [rows, ...output.dims.slice(1)]
+      return nested({ ...output, dims }, 0, from * stride)
+    })
+    if (parts.length === 1) return parts[0] as string
+    return `{${parts.map((part, at) => this.keys[at] + part).join(',')}}`
+  }
+
+  private row(output: Output, row: number): string {
+    const stride = output.data.length / (output.dims[0] as number)
+    return nested(output, 1, row * stride)
+  }
+}

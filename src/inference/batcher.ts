@@ -1,0 +1,164 @@
+// Requests for one loaded version that wait for their engine; those that may travel together do.
+import { type Kind, kinds, readTensors, tensorFrame } from './frames.ts'
+import { Fault } from '../core/fault.ts'
+import { elements, type Tensor } from '../onnx/tensor.ts'
+import type { Frame } from './frames.ts'
+
+/** Outputs of a run; a request's own rows start at `from`. */
+export interface Answer {
+  outputs: Omit<Tensor, 'name'>[]
+  from: number
+  rows: number
+  /** Rows of the whole run and its time in ONNX Runtime, in seconds. */
+  batchRows: number
+  seconds: number
+}
+
+export interface PredictRequest {
+  tensors: Tensor[]
+  rows: number
+  /** Who asked; blame counts once per principal. */
+  principal: string
+  /** Milliseconds on the monotonic clock. */
+  arrived: number
+  deadline: number
+  /** How often it was sent again after an engine ended through nobody's fault. */
+  attempts: number
+  /** Deaths of an engine at which it was present. */
+  deaths: number
+  resolve: (answer: Answer) => void
+  reject: (fault: Fault) => void
+}
+
+/** Rows and requests that one frame carries at most: a bigger run gains nothing and delays others. */
+const mostRows = 1024
+const mostMerged = 256
+export const mostWaiting = 2048
+
+export interface Batch {
+  batcher: Batcher
+  requests: PredictRequest[]
+  rows: number
+  frame: (id: number) => Uint8Array
+}
+
+/** Requests merge only when all dimensions but the first are equal. */
+function shapeKey(request: PredictRequest): string {
+  let key = ''
+  for (const { dims } of request.tensors) {
+    for (let axis = 1; axis < dims.length; axis += 1) key += `${dims[axis]},`
+    key += ';'
+  }
+  return key
+}
+
+export class Batcher {
+  readonly handle: number
+  readonly owner: unknown
+  private readonly mergeable: boolean
+  private readonly fixedShape: boolean
+  private queue: PredictRequest[] = []
+  private head = 0
+
+  /** `mergeable`: the trial proved that rows travel together unharmed. */
+  constructor(handle: number, owner: unknown, merge: { mergeable: boolean; fixedShape: boolean }) {
+    this.handle = handle
+    this.owner = owner
+    this.mergeable = merge.mergeable
+    this.fixedShape = merge.fixedShape
+  }
+
+  get waiting(): number {
+    return this.queue.length - this.head
+  }
+
+  push(request: PredictRequest): void {
+    if (this.waiting >= mostWaiting) {
+      throw new Fault('engine.busy', `${mostWaiting} requests wait for this model already.`)
+    }
+    this.queue.push(request)
+  }
+
+  /** The next frame's worth, or null. Requests whose time is up are refused on the way. */
+  take(now: number): Batch | null {
+    const first = this.shift(now)
+    if (first === null) return null
+    const requests = [first]
+    let rows = first.rows
+    if (this.mergeable && this.waiting > 0) {
+      const key = this.fixedShape ? '' : shapeKey(first)
+      while (requests.length < mostMerged) {
+        const next = this.queue[this.head]
+        if (next === undefined || rows + next.rows > mostRows) break
+        if (!this.fixedShape && shapeKey(next) !== key) break
+        const taken = this.shift(now)
+        if (taken === null) break
+        requests.push(taken)
+        rows += taken.rows
+      }
+    }
+    return { batcher: this, requests, rows, frame: (id) => this.encode(id, requests, rows) }
+  }
+
+  /** Encodes one request as a frame of its own, past the queue. */
+  single(request: PredictRequest): (id: number) => Uint8Array {
+    return (id) => this.encode(id, [request], request.rows)
+  }
+
+  /** Empties the queue. */
+  takeAll(): PredictRequest[] {
+    const all = this.queue.slice(this.head)
+    this.queue = []
+    this.head = 0
+    return all
+  }
+
+  private shift(now: number): PredictRequest | null {
+    for (;;) {
+      const next = this.queue[this.head]
+      if (next === undefined) return null
+      this.head += 1
+      if (this.head > 1024 && this.head * 2 > this.queue.length) {
+        this.queue = this.queue.slice(this.head)
+        this.head = 0
+      }
+      if (next.deadline > now) return next
+      next.reject(new Fault('inference.deadline', 'The request waited too long for its engine.'))
+    }
+  }
+
+  private encode(id: number, requests: readonly PredictRequest[], rows: number): Uint8Array {
+    const [first] = requests
+    const merged = requests.length > 1
+    const tensors = (first?.tensors ?? []).map(({ type, dims }, at) => ({
+      type,
+      dims: merged ? [rows, ...dims.slice(1)] : dims,
+      pieces: requests.map((request) => (request.tensors[at] as Tensor).data),
+    }))
+    return tensorFrame({ id, kind: kinds.run as Kind, argument: this.handle }, tensors)
+  }
+}
+
+/** Hands the outputs of a run to its requests. */
+export function settle(batch: Batch, frame: Frame): void {
+  const outputs = readTensors(frame.payload)
+  const seconds = frame.argument / 1e6
+  const { requests, rows } = batch
+  if (requests.length > 1 && outputs.some(({ dims }) => dims[0] !== rows)) {
+    // Proven in the trial, and still checked: a model may decide otherwise on other values.
+    for (const request of requests) {
+      request.reject(new Fault('model.unavailable', 'The model mixed up a batch; try again.'))
+    }
+    return
+  }
+  let from = 0
+  for (const request of requests) {
+    request.resolve({ outputs, from, rows: request.rows, batchRows: rows, seconds })
+    from += request.rows
+  }
+}
+
+/** Bytes of a request's tensors, for limits. */
+export function bytesOf(tensors: readonly Tensor[]): number {
+  return tensors.reduce((sum, { type, data }) => sum + data.length * (elements[type].bytes || 32), 0)
+}

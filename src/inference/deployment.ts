@@ -1,0 +1,200 @@
+// A deployment: one model version held by a lane, with all that a prediction needs of it.
+import { Fault } from '../core/fault.ts'
+import type { VersionRow } from '../db/tables.ts'
+import type { Signature } from '../onnx/model.ts'
+import type { FeatureSchema } from '../onnx/signature.ts'
+import { Validator } from '../onnx/validate.ts'
+import type { Tensor } from '../onnx/tensor.ts'
+import type { Metrics } from '../telemetry/metrics.ts'
+import type { CounterSeries, HistogramSeries } from '../telemetry/series.ts'
+import { Encoder } from './answer.ts'
+import { type Answer, Batcher, type PredictRequest } from './batcher.ts'
+import type { LoadAnswer, LoadOrder } from './engine.ts'
+import type { Lane } from './lane.ts'
+import type { TrialReport } from './trial.ts'
+
+/** Heavier models get an engine of their own: they would make light ones wait. */
+const heavyMillis = 5
+const heavyBytes = 64 << 20
+const assumedBytes = 8 << 20
+
+let handles = 0
+
+export interface DeploymentParts {
+  lane: Lane
+  /** Where a request that was present at a death runs again, alone. */
+  runAlone: (deployment: Deployment, request: PredictRequest) => void
+  metrics: Metrics
+  path: string
+  threads: number
+}
+
+interface Series {
+  ok: CounterSeries
+  error: CounterSeries
+  rejected: CounterSeries
+  batch: HistogramSeries
+  inference: HistogramSeries
+  wait: HistogramSeries
+}
+
+function seriesOf(metrics: Metrics, model: string, version: string): Series {
+  const labels = { model, model_version: version }
+  const outcome = (name: string) => metrics.predictions.of({ ...labels, outcome: name })
+  return {
+    ok: outcome('ok'),
+    error: outcome('error'),
+    rejected: outcome('rejected'),
+    batch: metrics.batchSize.of({ model }),
+    inference: metrics.inferenceDuration.of(labels),
+    wait: metrics.queueWait.of({}),
+  }
+}
+
+/** Bytes of memory a version is expected to take in an engine. */
+export function memoryOf(row: VersionRow): number {
+  const report = row.trial as TrialReport | null
+  return Math.max(assumedBytes, report?.memory_bytes ?? row.size * 2)
+}
+
+export function isHeavy(row: VersionRow): boolean {
+  const report = row.trial as TrialReport | null
+  return (report?.run_ms ?? 0) > heavyMillis || memoryOf(row) > heavyBytes
+}
+
+export class Deployment {
+  readonly model: string
+  readonly row: VersionRow
+  readonly version: string
+  readonly handle: number
+  readonly lane: Lane
+  readonly signature: Signature
+  readonly schema: FeatureSchema
+  readonly validator: Validator
+  readonly encoder: Encoder
+  readonly memory: number
+  readonly series: Series
+  /** End of every V1 answer: `,"model_name":…,"model_version":…}`. */
+  readonly tail: string
+  /** Requests that hold it: a swap must not pull it away. */
+  holds = 0
+  /** Set while it waits for its last request before it is unloaded. */
+  retiring = false
+  lastUsed = performance.now()
+  loadSeconds = 0
+  private readonly batcher: Batcher
+  private readonly parts: DeploymentParts
+  private idle: (() => void) | null = null
+
+  constructor(model: string, row: VersionRow, parts: DeploymentParts) {
+    handles += 1
+    this.handle = handles
+    this.model = model
+    this.row = row
+    this.version = String(row.version)
+    this.lane = parts.lane
+    this.parts = parts
+    this.signature = row.signature as unknown as Signature
+    this.schema = row.schema as unknown as FeatureSchema
+    this.validator = new Validator(this.signature, this.schema)
+    this.encoder = new Encoder(this.signature)
+    this.memory = memoryOf(row)
+    this.series = seriesOf(parts.metrics, model, this.version)
+    this.tail = `,"model_name":${JSON.stringify(model)},"model_version":"${this.version}"}`
+    const mergeable = (row.trial as TrialReport | null)?.batchable === true
+    const fixedShape = this.signature.inputs.every(
+      (slot) => slot.shape !== null && slot.shape.slice(1).every((dim) => typeof dim === 'number'),
+    )
+    this.batcher = new Batcher(this.handle, this, { mergeable, fixedShape })
+  }
+
+  get waiting(): number {
+    return this.batcher.waiting
+  }
+
+  get order(): LoadOrder {
+    const { handle, row, parts, signature } = this
+    return {
+      handle,
+      path: parts.path,
+      sha256: row.sha256,
+      threads: parts.threads,
+      inputs: signature.inputs.map((slot) => slot.name),
+      outputs: signature.outputs.map((slot) => slot.name),
+    }
+  }
+
+  /** Loads it into its lane. */
+  async load(): Promise<LoadAnswer> {
+    const started = performance.now()
+    const answer = await this.lane.hold(this.order)
+    this.loadSeconds = (performance.now() - started) / 1000
+    return answer
+  }
+
+  /** Runs one request. Rejects with faults that may be shown. `rows`: entries along dimension 0. */
+  run(tensors: Tensor[], rows: number, principal: string, timeout: number): Promise<Answer> {
+    const arrived = performance.now()
+    this.lastUsed = arrived
+    return new Promise<Answer>((resolve, reject) => {
+      const deadline = arrived + timeout
+      const once = { attempts: 0, deaths: 0, resolve, reject }
+      const request = { tensors, rows, principal, arrived, deadline, ...once }
+      if (suspects.has(principal, this.row.id)) this.parts.runAlone(this, request)
+      else this.lane.submit(this.batcher, request)
+    })
+  }
+
+  /** Counts a finished request. */
+  count(answer: Answer): void {
+    const { series } = this
+    series.ok.add(1)
+    series.inference.observe(answer.seconds)
+    series.batch.observe(answer.batchRows)
+  }
+
+  /** Counts a failed one by its fault. */
+  countFault(fault: Fault, metrics: Metrics): void {
+    const rejected = fault.status === 422
+    ;(rejected ? this.series.rejected : this.series.error).add(1)
+    const { model, version } = this
+    const reason = reasons[fault.status] ?? 'runtime'
+    metrics.predictionErrors.of({ model, model_version: version, reason }).add(1)
+  }
+
+  release(): void {
+    this.holds -= 1
+    if (this.holds === 0 && this.idle) this.idle()
+  }
+
+  /** Resolves when no request holds it any more. */
+  drained(): Promise<void> {
+    return new Promise((resolve) => {
+      this.idle = resolve
+      if (this.holds === 0) resolve()
+    })
+  }
+}
+
+const reasons: Record<number, string> = { 422: 'schema', 504: 'timeout', 503: 'overload' }
+
+/** Principals whose requests killed a version lately: theirs run apart, so that others are served. */
+class Suspects {
+  private readonly until = new Map<string, number>()
+
+  has(principal: string, versionId: string): boolean {
+    if (this.until.size === 0) return false
+    const key = `${principal}\n${versionId}`
+    const until = this.until.get(key)
+    if (until === undefined) return false
+    if (until > performance.now()) return true
+    this.until.delete(key)
+    return false
+  }
+
+  add(principal: string, versionId: string, forMillis: number): void {
+    this.until.set(`${principal}\n${versionId}`, performance.now() + forMillis)
+  }
+}
+
+export const suspects = new Suspects()

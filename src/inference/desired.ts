@@ -1,0 +1,106 @@
+// What the registry says should be served: per model the candidates for each stage, best first.
+import { and, eq, isNull } from 'drizzle-orm'
+import type { Queries } from '../db/db.ts'
+import { aliases, type ModelRow, models, type VersionRow, versions } from '../db/tables.ts'
+import {
+  earlierLives,
+  emptiedStage,
+  holdersOf,
+  liveIn,
+  servedStages,
+  type Stage,
+} from '../registry/stages.ts'
+
+export interface DesiredStage {
+  stage: (typeof servedStages)[number]
+  /** The live version by the registry; null when the stage is empty. */
+  live: VersionRow | null
+  /** What may serve, best first; the first that loads does. */
+  candidates: VersionRow[]
+  /** Monotonic deadline after which an emptied stage stops serving, or null. */
+  graceUntil: number | null
+}
+
+export interface Desired {
+  model: ModelRow
+  stages: DesiredStage[]
+  aliases: { alias: string; row: VersionRow }[]
+}
+
+const sound = (row: VersionRow): boolean =>
+  row.servability === 'servable' && row.quarantinedAt === null && row.deletedAt === null
+
+async function versionRow(q: Queries, modelId: string, version: number): Promise<VersionRow | null> {
+  const [row] = await q
+    .select()
+    .from(versions)
+    .where(and(eq(versions.modelId, modelId), eq(versions.version, version)))
+  return row ?? null
+}
+
+/** §4: a stage emptied a moment ago goes on serving its last live version. */
+async function inGrace(
+  q: Queries,
+  modelId: string,
+  stage: Stage,
+  grace: number,
+): Promise<{ row: VersionRow; until: number } | null> {
+  const emptied = await emptiedStage(q, modelId, stage)
+  if (!emptied || emptied.until + grace <= Date.now()) return null
+  const row = await versionRow(q, modelId, emptied.version)
+  return row && sound(row) ? { row, until: emptied.until + grace } : null
+}
+
+async function desiredStage(
+  q: Queries,
+  modelId: string,
+  stage: DesiredStage['stage'],
+  options: { grace: number; lastGood: number | undefined },
+): Promise<DesiredStage> {
+  const live = await liveIn(q, modelId, stage)
+  if (!live) {
+    const held = await inGrace(q, modelId, stage, options.grace)
+    return { stage, live: null, candidates: held ? [held.row] : [], graceUntil: held?.until ?? null }
+  }
+  const earlier = await earlierLives(q, modelId, stage, live.version)
+  const beside = (await holdersOf(q, modelId, stage)).toReversed()
+  const ordered = [live, ...earlier, ...beside].filter(sound)
+  const unique = [...new Map(ordered.map((row) => [row.id, row])).values()]
+  // §32: in safe mode the version that served before the failures goes first.
+  const { lastGood } = options
+  if (lastGood !== undefined) unique.sort((a, b) => rank(a, lastGood) - rank(b, lastGood))
+  return { stage, live, candidates: unique, graceUntil: null }
+}
+
+const rank = (row: VersionRow, good: number): number => (row.version === good ? 0 : 1)
+
+/** Null for a model that does not exist (any more). `lastGood`: in safe mode, by stage. */
+export async function desiredOf(
+  q: Queries,
+  name: string,
+  grace: number,
+  lastGood: (stage: string) => number | undefined,
+): Promise<Desired | null> {
+  const [model] = await q
+    .select()
+    .from(models)
+    .where(and(eq(models.name, name), isNull(models.deletedAt)))
+  if (!model) return null
+  const stages: DesiredStage[] = []
+  for (const stage of servedStages) {
+    stages.push(await desiredStage(q, model.id, stage, { grace, lastGood: lastGood(stage) }))
+  }
+  const named = await q.select().from(aliases).where(eq(aliases.modelId, model.id))
+  const found: Desired['aliases'] = []
+  for (const { alias, version } of named) {
+    const row = await versionRow(q, model.id, version)
+    if (row && row.deletedAt === null) found.push({ alias, row })
+  }
+  return { model, stages, aliases: found }
+}
+
+/** Names of all models. */
+export async function modelNames(q: Queries): Promise<string[]> {
+  const rows = await q.select({ name: models.name }).from(models).where(isNull(models.deletedAt))
+  return rows.map((row) => row.name)
+}

@@ -1,0 +1,106 @@
+// The engine: a child process that holds sessions and answers frames, one after the other.
+// It has nothing else to do, so it reads with blocking calls: no event loop between frame and run.
+import { writeSync } from 'node:fs'
+import { type Frame, FrameReader, jsonFrame, kinds, readJson, readTensors, tensorFrame } from './frames.ts'
+import { confine } from './sandbox.ts'
+import {
+  CorruptArtifactError,
+  isMemoryError,
+  type Loaded,
+  openSession,
+  readBlocking,
+  safeReason,
+  type SessionOptions,
+} from './session.ts'
+
+const socket = 3
+
+export interface LoadOrder extends SessionOptions {
+  handle: number
+}
+
+export interface LoadAnswer {
+  ok: boolean
+  reason?: string
+  corrupt?: boolean
+  memory?: boolean
+}
+
+function send(frame: Uint8Array): void {
+  let at = 0
+  while (at < frame.length) {
+    try {
+      at += writeSync(socket, frame, at, frame.length - at)
+    } catch (error) {
+      if ((error as { code?: string }).code !== 'EAGAIN') throw error
+      Bun.sleepSync(1)
+    }
+  }
+}
+
+class Engine {
+  private readonly sessions = new Map<number, Loaded>()
+
+  async handle(frame: Frame): Promise<void> {
+    const { id } = frame
+    switch (frame.kind) {
+      case kinds.load:
+        send(jsonFrame({ id, kind: kinds.json }, await this.load(readJson<LoadOrder>(frame.payload))))
+        return
+      case kinds.unload: {
+        const { handle } = readJson<{ handle: number }>(frame.payload)
+        await this.sessions.get(handle)?.release()
+        this.sessions.delete(handle)
+        send(jsonFrame({ id, kind: kinds.json }, { ok: true }))
+        return
+      }
+      default:
+        await this.run(frame)
+    }
+  }
+
+  private async load(order: LoadOrder): Promise<LoadAnswer> {
+    try {
+      this.sessions.set(order.handle, await openSession(order))
+      return { ok: true }
+    } catch (error) {
+      const corrupt = error instanceof CorruptArtifactError
+      return { ok: false, reason: safeReason(error), corrupt, memory: isMemoryError(error) }
+    }
+  }
+
+  private async run({ id, argument, payload }: Frame): Promise<void> {
+    const started = performance.now()
+    try {
+      const session = this.sessions.get(argument)
+      if (!session) throw new Error('the version is not loaded')
+      const outputs = await session.run(readTensors(payload))
+      const micros = Math.round((performance.now() - started) * 1000)
+      const pieces = outputs.map(({ type, dims, data }) => ({ type, dims, pieces: [data] }))
+      send(tensorFrame({ id, kind: kinds.tensors, argument: micros }, pieces))
+    } catch (error) {
+      const missing = !this.sessions.has(argument)
+      const refusal = { message: safeReason(error), memory: isMemoryError(error), missing }
+      send(jsonFrame({ id, kind: kinds.refused }, refusal))
+    }
+  }
+}
+
+/** Serves frames on descriptor 3 until the server closes it. `memory`: cap in bytes. */
+export async function runEngine(memory: number): Promise<void> {
+  confine(memory)
+  const engine = new Engine()
+  const reader = new FrameReader()
+  const buffer = new Uint8Array(1 << 18)
+  send(jsonFrame({ id: 0, kind: kinds.json }, { ok: true }))
+  for (;;) {
+    const count = readBlocking(socket, buffer, 0)
+    if (count === 0) return
+    const frames: Frame[] = []
+    // Frames outlive the read buffer here, so their payloads are copied.
+    reader.push(buffer.subarray(0, count), (frame) => {
+      frames.push({ ...frame, payload: frame.payload.slice() })
+    })
+    for (const frame of frames) await engine.handle(frame)
+  }
+}

@@ -1,0 +1,167 @@
+// Which engine a version goes to, and the budget of memory they share.
+import { Fault } from '../core/fault.ts'
+import type { VersionRow } from '../db/tables.ts'
+import type { Log } from '../telemetry/log.ts'
+import type { Metrics } from '../telemetry/metrics.ts'
+import { Blame } from './blame.ts'
+import { type Deployment, isHeavy } from './deployment.ts'
+import { Lane } from './lane.ts'
+import type { EndCause } from './process.ts'
+import type { ChildHome } from './spawn.ts'
+
+export interface LanesOptions {
+  home: ChildHome
+  /** Bytes for all loaded versions together, and the cap of each engine. */
+  memory: number
+  runTimeout: number
+  loadTimeout: number
+  log: Log
+  metrics: Metrics
+  quarantine: (deployment: Deployment, reason: string) => void
+  /** The deployment of a handle, for blame at a load. */
+  find: (handle: number) => Deployment | undefined
+}
+
+const isolationKey = 'isolation'
+const isolationRest = 120_000
+/** Unloading does not give all memory back, so a shared engine is replaced after so many. */
+const unloadsBeforeFresh = 64
+
+export class Lanes {
+  readonly blame: Blame
+  private readonly options: LanesOptions
+  private readonly lanes = new Map<string, Lane>()
+  private readonly unloads = new Map<string, number>()
+  private readonly tidy: ReturnType<typeof setInterval>
+
+  constructor(options: LanesOptions) {
+    this.options = options
+    this.blame = new Blame({
+      isolation: () => this.lane(isolationKey),
+      quarantine: options.quarantine,
+    })
+    options.metrics.onScrape(() => this.observe())
+    this.tidy = setInterval(() => this.closeIsolation(), isolationRest / 4)
+    this.tidy.unref()
+  }
+
+  /**
+   * Light Production versions share one engine, all other light ones another, so that what is only
+   * tried out cannot harm Production; a heavy one has its own.
+   */
+  laneFor(row: VersionRow, production: boolean): Lane {
+    if (isHeavy(row)) return this.lane(`version-${row.id}${production ? '-live' : ''}`)
+    return this.lane(production ? 'live' : 'side')
+  }
+
+  /** Unloads a version; a lane of its own ends with it. */
+  letGo(deployment: Deployment): void {
+    const { lane, handle } = deployment
+    this.blame.forget(deployment, this.lanes.get(isolationKey) ?? null)
+    lane.drop(handle)
+    if (lane.residentCount === 0 && lane.key !== 'live') {
+      this.lanes.delete(lane.key)
+      lane.close()
+      return
+    }
+    const count = (this.unloads.get(lane.key) ?? 0) + 1
+    this.unloads.set(lane.key, count % unloadsBeforeFresh)
+    if (count === unloadsBeforeFresh) lane.recycle()
+  }
+
+  get running(): { key: string; pid: number; memory: number }[] {
+    return [...this.lanes.values()].flatMap((lane) =>
+      lane.pid === undefined ? [] : [{ key: lane.key, pid: lane.pid, memory: lane.memory() }],
+    )
+  }
+
+  close(): void {
+    clearInterval(this.tidy)
+    for (const lane of this.lanes.values()) lane.close()
+  }
+
+  /** The isolation lane costs memory, so it ends when no suspect has come for a while. */
+  private closeIsolation(): void {
+    const lane = this.lanes.get(isolationKey)
+    if (!lane || performance.now() - this.blame.lastUsed < isolationRest) return
+    this.blame.forgetAll(lane)
+    this.lanes.delete(isolationKey)
+    lane.close()
+  }
+
+  private lane(key: string): Lane {
+    const known = this.lanes.get(key)
+    if (known) return known
+    const { home, memory, runTimeout, loadTimeout } = this.options
+    const alone = key === isolationKey
+    const lane = new Lane({
+      key,
+      home,
+      memory,
+      runTimeout,
+      loadTimeout,
+      ...(alone ? { width: 1 } : {}),
+      onCasualties: (cause, head, others) => {
+        if (alone) this.blame.isolated(cause, head)
+        else this.blame.casualties(cause, head, others)
+      },
+      onLoadDeath: (handle, cause) => this.loadDeath(handle, cause),
+      onEnd: (laneKey, cause) => this.ended(laneKey, cause),
+    })
+    this.lanes.set(key, lane)
+    return lane
+  }
+
+  /** §6: any blamed death at warm-up puts the version aside. */
+  private loadDeath(handle: number, cause: EndCause): void {
+    const deployment = this.options.find(handle)
+    if (deployment) this.options.quarantine(deployment, `${cause} while it was loaded`)
+  }
+
+  private ended(key: string, cause: EndCause): void {
+    if (cause === 'stopped') return
+    this.options.metrics.engineRestarts.inc({ cause })
+    this.options.log.write('warn', 'engine.ended', { lane: key, cause })
+  }
+
+  private observe(): void {
+    const { metrics } = this.options
+    const { running } = this
+    metrics.engines.set(running.length)
+    metrics.engineMemory.reset()
+    for (const { key, memory } of running) {
+      metrics.engineMemory.set({ lane: key.startsWith('version-') ? 'own' : key }, memory)
+    }
+    const waiting = [...this.lanes.values()].reduce((sum, lane) => sum + lane.waiting, 0)
+    metrics.queueDepth.set(waiting)
+  }
+}
+
+/** What is loaded, against the budget. */
+export class Budget {
+  private readonly most: number
+  private used = 0
+
+  constructor(most: number) {
+    this.most = most
+  }
+
+  /** Reserves memory, letting go of `idle` ones (least recently used first) while that helps. */
+  reserve(bytes: number, idle: () => Deployment | undefined, evict: (d: Deployment) => void): void {
+    while (this.used + bytes > this.most) {
+      const victim = idle()
+      if (!victim) {
+        const need = `${Math.ceil(bytes / 1048576)} MB`
+        throw new Fault('engine.memory', `The version needs ${need}; raise engine-memory.`, {
+          retryAfter: 5,
+        })
+      }
+      evict(victim)
+    }
+    this.used += bytes
+  }
+
+  free(bytes: number): void {
+    this.used -= bytes
+  }
+}

@@ -1,0 +1,58 @@
+// JSON bodies of predictions: bounded in size and depth, integers exact where it matters.
+import { Fault } from '../core/fault.ts'
+import { readBody } from '../http/request.ts'
+
+const deepest = 64
+/** Below this, no nesting can hurt; above, JSON.parse would turn a bomb into gigabytes. */
+const worthScanning = 16_384
+
+/** Throws when lists and objects are nested too deep. Brackets inside strings count too: cheap. */
+function demandShallow(bytes: Uint8Array): void {
+  let depth = 0
+  let inString = false
+  for (let at = 0; at < bytes.length; at += 1) {
+    const byte = bytes[at]
+    if (byte === 34) inString = !inString
+    else if (inString) {
+      if (byte === 92) at += 1
+    } else if (byte === 91 || byte === 123) {
+      depth += 1
+      if (depth > deepest) throw new Fault('request.malformed', `Nested deeper than ${deepest}.`)
+    } else if (byte === 93 || byte === 125) depth -= 1
+  }
+}
+
+const malformed = (): Fault => new Fault('request.malformed', 'The body is not valid JSON.')
+
+/** A number that a double cannot hold exactly becomes a bigint. */
+function exact(_key: string, value: unknown, context?: { source?: string }): unknown {
+  if (typeof value !== 'number' || Number.isSafeInteger(value)) return value
+  const source = context?.source
+  return source !== undefined && /^-?\d+$/.test(source) ? BigInt(source) : value
+}
+
+const parseExactly = JSON.parse as (
+  text: string,
+  reviver: (key: string, value: unknown, context?: { source?: string }) => unknown,
+) => unknown
+
+/**
+ * The JSON value of a body. `wide`: the model takes 64-bit integers, so those beyond 2^53 are kept
+ * exact. Throws `request.too-large` or `request.malformed`.
+ */
+export async function readJsonBody(request: Request, most: number, wide: boolean): Promise<unknown> {
+  const declared = Number(request.headers.get('content-length') ?? Number.NaN)
+  if (declared <= worthScanning && !wide) {
+    return request.json().catch(() => {
+      throw malformed()
+    })
+  }
+  const bytes = await readBody(request, most)
+  if (bytes.length > worthScanning) demandShallow(bytes)
+  const text = new TextDecoder().decode(bytes)
+  try {
+    return wide && /\d{16}/.test(text) ? parseExactly(text, exact) : (JSON.parse(text) as unknown)
+  } catch {
+    throw malformed()
+  }
+}

@@ -1,0 +1,101 @@
+// One engine process as the server sees it: start, send frames, hear answers, learn why it ended.
+import type { Socket, Subprocess } from 'bun'
+import { readFileSync } from 'node:fs'
+import { type Frame, FrameReader } from './frames.ts'
+import { type ChildHome, childCommand, diedOfMemory, tailOf } from './spawn.ts'
+
+/** Why an engine ended. Only `crash` and `hang` put blame on a version (RULES §6). */
+export type EndCause = 'crash' | 'hang' | 'memory' | 'killed' | 'stopped'
+
+export interface ProcessEvents {
+  frame: (frame: Frame) => void
+  ended: (cause: EndCause, lifetime: number) => void
+}
+
+const outsideSignals: ReadonlySet<string> = new Set(['SIGKILL', 'SIGTERM', 'SIGINT', 'SIGHUP'])
+
+export class EngineProcess {
+  private readonly child: Subprocess<'ignore', 'ignore', 'pipe'>
+  private readonly started = performance.now()
+  private readonly reader = new FrameReader()
+  private socket: Socket<undefined> | null = null
+  private unsent: Uint8Array[] = []
+  private cause: EndCause | null = null
+
+  constructor(home: ChildHome, memory: number, events: ProcessEvents) {
+    this.child = Bun.spawn(childCommand('__engine', memory, home), {
+      cwd: home.empty,
+      env: {},
+      stdio: ['ignore', 'ignore', 'pipe', 'pipe'],
+    }) as Subprocess<'ignore', 'ignore', 'pipe'>
+    const words = tailOf(this.child.stderr)
+    void this.connect(events)
+    void this.child.exited.then(async () => {
+      const why = this.cause ?? this.causeOfDeath(await words)
+      events.ended(why, performance.now() - this.started)
+    })
+  }
+
+  get pid(): number {
+    return this.child.pid
+  }
+
+  /** Queues bytes for the engine. */
+  send(frame: Uint8Array): void {
+    this.unsent.push(frame)
+    if (this.unsent.length === 1) this.drain()
+  }
+
+  /** Ends the process at once. SIGTERM would not be heard during a run. */
+  kill(cause: 'hang' | 'stopped'): void {
+    this.cause ??= cause
+    this.child.kill('SIGKILL')
+  }
+
+  /** Resident memory in bytes, 0 when it is gone. */
+  memory(): number {
+    try {
+      return Number(readFileSync(`/proc/${this.pid}/statm`, 'utf8').split(' ')[1]) * 4096
+    } catch {
+      return 0
+    }
+  }
+
+  private async connect(events: ProcessEvents): Promise<void> {
+    const fd = this.child.stdio[3] as unknown as number
+    // Types of Bun lag behind: a descriptor is accepted in place of an address.
+    const target = { fd } as unknown as { unix: string }
+    await Bun.connect<undefined>({
+      ...target,
+      socket: {
+        open: (socket) => {
+          this.socket = socket
+          this.drain()
+        },
+        data: (_socket, chunk) => this.reader.push(chunk, events.frame),
+        drain: () => this.drain(),
+        error: () => undefined,
+        close: () => {
+          this.socket = null
+        },
+      },
+    }).catch(() => undefined)
+  }
+
+  private drain(): void {
+    while (this.socket !== null && this.unsent.length > 0) {
+      const frame = this.unsent[0] as Uint8Array
+      const written = this.socket.write(frame)
+      if (written < frame.length) {
+        if (written > 0) this.unsent[0] = frame.subarray(written)
+        return
+      }
+      this.unsent.shift()
+    }
+  }
+
+  private causeOfDeath(words: string): EndCause {
+    if (diedOfMemory(words)) return 'memory'
+    return outsideSignals.has(String(this.child.signalCode)) ? 'killed' : 'crash'
+  }
+}

@@ -1,0 +1,167 @@
+// KServe V1 and TensorFlow Serving's REST: model list, status, predict. Outside Elysia, because
+// these paths hold colons and this is the hot path.
+import { can } from '../core/principal.ts'
+import { Fault } from '../core/fault.ts'
+import { newId } from '../core/ids.ts'
+import type { Exchange, RouteClass } from '../http/request.ts'
+import type { Door } from '../http/server.ts'
+import type { Tensor } from '../onnx/tensor.ts'
+import type { Deployment } from './deployment.ts'
+import type { Route } from './deployments.ts'
+import { readJsonBody } from './parse.ts'
+import { infer, type Predictor, requirePredict, withDeployment } from './predict.ts'
+
+const prefix = '/v1/models'
+
+interface Target {
+  model: string
+  /** Version number, stage or alias; undefined is Production. */
+  reference: string | undefined
+  verb: 'predict' | 'status'
+  template: string
+}
+
+const named = (part: string): string => {
+  try {
+    return decodeURIComponent(part)
+  } catch {
+    throw new Fault('request.malformed', 'The path is not properly percent-encoded.')
+  }
+}
+
+/** `/v1/models/{m}[/versions/{v}|/labels/{l}][:predict]` taken apart, or null. */
+function targetOf(path: string): Target | null {
+  const verb = path.endsWith(':predict') ? 'predict' : 'status'
+  const end = verb === 'predict' ? path.length - ':predict'.length : path.length
+  const parts = path.slice(prefix.length + 1, end).split('/')
+  const [model, kind, reference] = parts
+  const suffix = verb === 'predict' ? ':predict' : ''
+  if (model === undefined || model === '') return null
+  if (parts.length === 1) {
+    return { model: named(model), reference: undefined, verb, template: `${prefix}/{model}${suffix}` }
+  }
+  if (parts.length !== 3 || !reference || (kind !== 'versions' && kind !== 'labels')) return null
+  // A version is a number, a label never is: `labels/3` must not mean version 3.
+  if (/^\d+$/.test(reference) !== (kind === 'versions')) return null
+  const template = `${prefix}/{model}/${kind}/{${kind === 'versions' ? 'version' : 'label'}}${suffix}`
+  return { model: named(model), reference: named(reference), verb, template }
+}
+
+/** Number of rows and tensors of a body in either form. */
+function tensorsOf(deployment: Deployment, body: unknown): { tensors: Tensor[]; rows: number; form: Form } {
+  const isObject = typeof body === 'object' && body !== null && !Array.isArray(body)
+  const given = (isObject ? body : {}) as { instances?: unknown; inputs?: unknown }
+  if ((given.instances === undefined) === (given.inputs === undefined)) {
+    const message = 'exactly one of instances (rows) and inputs (tensors)'
+    throw new Fault('input.invalid', `The body must hold ${message}.`, {
+      errors: [{ pointer: '', code: 'shape', message }],
+    })
+  }
+  const form = given.instances === undefined ? 'inputs' : 'instances'
+  const tensors =
+    form === 'inputs'
+      ? deployment.validator.tensors(given.inputs)
+      : deployment.validator.rows(given.instances)
+  return { tensors, rows: tensors[0]?.dims[0] ?? 1, form }
+}
+
+type Form = 'instances' | 'inputs'
+
+const jsonHeaders = { 'content-type': 'application/json' }
+
+/** Versions of the model that serve now, in TensorFlow Serving's words beside KServe's. */
+function statusBody(route: Route): object {
+  const serving = Object.values(route.stages).flatMap((stage) => stage.serving ?? [])
+  const versions = [...new Set(serving.map((deployment) => deployment.version))]
+  return {
+    name: route.model,
+    ready: route.stages.Production.serving !== null,
+    model_version_status: versions.map((version) => ({
+      version,
+      state: 'AVAILABLE',
+      status: { error_code: 'OK', error_message: '' },
+    })),
+  }
+}
+
+const routes: Door['routes'] = [
+  { method: 'GET', path: `${prefix}`, class: 'registry' as RouteClass },
+  ...['', '/versions/{version}', '/labels/{label}'].flatMap((middle) => [
+    { method: 'GET', path: `${prefix}/{model}${middle}`, class: 'registry' as RouteClass },
+    { method: 'POST', path: `${prefix}/{model}${middle}:predict`, class: 'predict' as RouteClass },
+  ]),
+]
+
+export interface PredictDoorOptions extends Predictor {
+  maxBody: number
+}
+
+/** The prediction door. Faults carry an extra member `error`, which V1 clients read (RULES §27). */
+export function predictDoor(options: PredictDoorOptions): Door {
+  const { deployments, maxBody } = options
+
+  const predict = async (exchange: Exchange, target: Target): Promise<Response> => {
+    const { model, reference } = target
+    const { principal, request } = exchange
+    exchange.routeClass = 'predict'
+    exchange.model = model
+    requirePredict(principal, model)
+    const found = reference === undefined ? deployments.production(model) : deployments.find(model, reference)
+    return withDeployment(options, found, async (deployment) => {
+      exchange.modelVersion = deployment.version
+      const body = await readJsonBody(request, maxBody, deployment.validator.wide)
+      const { tensors, rows, form } = tensorsOf(deployment, body)
+      const answer = await infer(options, deployment, { tensors, rows }, principal)
+      const { encoder, tail } = deployment
+      const byRow = form === 'instances' && encoder.fitsRows(answer)
+      const text = byRow
+        ? `{"predictions":${encoder.rows(answer)}`
+        : `{"${form === 'inputs' ? 'outputs' : 'predictions'}":${encoder.tensors(answer)}`
+      return new Response(`${text},"id":"${newId()}"${tail}`, { headers: jsonHeaders })
+    })
+  }
+
+  const status = ({ principal }: Exchange, target: Target): Response => {
+    const { model, reference } = target
+    if (!can(principal, 'models:read', model)) requirePredict(principal, model)
+    const route = deployments.route(model)
+    if (!route) throw new Fault('model.not-found', `No model is named ${JSON.stringify(model)}.`)
+    const body = statusBody(route) as { model_version_status: { version: string }[] }
+    if (reference === undefined) return Response.json(body)
+    const aliased = route.aliases.get(reference)
+    const stage = Object.entries(route.stages).find(([name]) => name === reference)?.[1]
+    const version = stage?.serving?.version ?? (aliased === undefined ? reference : String(aliased))
+    const shown = body.model_version_status.filter((entry) => entry.version === version)
+    if (shown.length === 0) throw new Fault('version.not-found', `${reference} is not loaded.`)
+    return Response.json({ ...body, model_version_status: shown })
+  }
+
+  const list = ({ principal }: Exchange): Response => {
+    const visible = [...deployments.all].filter(
+      ({ model }) => can(principal, 'models:read', model) || can(principal, 'models:predict', model),
+    )
+    return Response.json({ models: visible.map(({ model }) => model).sort() })
+  }
+
+  const dispatch = (exchange: Exchange): Promise<Response> | Response => {
+    const { path, request } = exchange
+    if (path === prefix) {
+      exchange.route = prefix
+      if (request.method !== 'GET') throw new Fault('request.method', 'Use GET.')
+      return list(exchange)
+    }
+    const target = targetOf(path)
+    if (!target) throw new Fault('route.not-found', 'See /docs for the routes there are.')
+    exchange.route = target.template
+    const method = target.verb === 'predict' ? 'POST' : 'GET'
+    if (request.method !== method) throw new Fault('request.method', `Use ${method}.`)
+    return target.verb === 'predict' ? predict(exchange, target) : status(exchange, target)
+  }
+
+  return {
+    owns: (path) => path.startsWith(prefix) && (path.length === prefix.length || path[prefix.length] === '/'),
+    routes,
+    handle: dispatch,
+    problemMembers: (fault) => ({ error: fault.message }),
+  }
+}

@@ -1,0 +1,375 @@
+// Rows and tensors from JSON to typed arrays, with every fault named by its place.
+import { Fault, type Flaw } from '../core/fault.ts'
+import type { Dim, Signature, Slot } from './model.ts'
+import type { Column, FeatureSchema } from './signature.ts'
+import { allocate, countOf, elements, type ElementType, store, type Tensor } from './tensor.ts'
+
+const mostFlaws = 50
+const mostDims = 16
+
+/** Escapes a name for use in a JSON pointer (RFC 6901). */
+export const escapePointer = (name: string): string =>
+  name.replaceAll('~', '~0').replaceAll('/', '~1')
+
+/** What is wrong with one value, before its place is known. */
+type Verdict = { code: string; message: string } | null
+
+class Flaws {
+  readonly list: Flaw[] = []
+  add(pointer: string, verdict: { code: string; message: string }): void {
+    if (this.list.length < mostFlaws) this.list.push({ pointer, ...verdict })
+  }
+  get full(): boolean {
+    return this.list.length >= mostFlaws
+  }
+  demandNone(): void {
+    if (this.list.length === 0) return
+    const count = this.full ? `${mostFlaws} or more` : String(this.list.length)
+    throw new Fault('input.invalid', `${count} places do not fit; see errors.`, { errors: this.list })
+  }
+}
+
+const wrongType = (type: ElementType, message: string): Verdict => ({
+  code: 'type',
+  message: `expected ${type}: ${message}`,
+})
+
+/** §23: integers pass for floats; nothing else is turned into anything. */
+function checkType(type: ElementType, value: unknown): Verdict {
+  const { kind, min, max } = elements[type]
+  if (kind === 'string') return typeof value === 'string' ? null : wrongType(type, 'a string')
+  if (kind === 'bool') return typeof value === 'boolean' ? null : wrongType(type, 'true or false')
+  if (typeof value === 'bigint') {
+    if (kind === 'float') return null
+    return value >= min && value <= max ? null : { code: 'range', message: `does not fit ${type}` }
+  }
+  if (typeof value !== 'number') return wrongType(type, kind === 'float' ? 'a number' : 'an integer')
+  if (!Number.isFinite(value)) return { code: 'finite', message: 'must be a finite number' }
+  if (kind !== 'float' && !Number.isInteger(value)) return wrongType(type, 'an integer')
+  return value >= min && value <= max ? null : { code: 'range', message: `does not fit ${type}` }
+}
+
+function checkString(type: ElementType, value: unknown): Verdict {
+  if (type !== 'string' || typeof value !== 'string') return null
+  // ONNX Runtime's binding would cut the text at the NUL without a word.
+  return value.includes('\0') ? { code: 'string', message: 'must not contain NUL' } : null
+}
+
+function checkColumn(column: Column, value: unknown): Verdict {
+  const typed = checkType(column.type, value) ?? checkString(column.type, value)
+  if (typed) return typed
+  const { min, max, allowed } = column
+  const number = Number(value)
+  if (min !== undefined && number < min) return { code: 'min', message: `must be at least ${min}` }
+  if (max !== undefined && number > max) return { code: 'max', message: `must be at most ${max}` }
+  if (allowed && !allowed.includes(value as string)) {
+    return { code: 'allowed', message: `must be one of ${allowed.slice(0, 20).join(', ')}` }
+  }
+  return null
+}
+
+/** A column with what the hot path needs of it. */
+interface Place {
+  column: Column
+  /** The column with its limits rounded as the tensor's elements are. */
+  rounded: Column
+  pointer: string
+  /** Index of its input, and whether plain float32 storing and range checks suffice. */
+  slot: number
+  low: number
+  high: number
+  plain: boolean
+  /** Object.prototype has a member of that name, so plain property access would find it. */
+  inherited: boolean
+}
+
+function placeOf(column: Column, signature: Signature): Place {
+  const slot = signature.inputs.findIndex((input) => input.name === column.input)
+  const type = signature.inputs[slot]?.type ?? 'float32'
+  const { min, max } = elements[column.type]
+  const round = type === 'float32' ? Math.fround : (limit: number): number => limit
+  const limits = {
+    ...(column.min === undefined ? {} : { min: round(column.min) }),
+    ...(column.max === undefined ? {} : { max: round(column.max) }),
+  }
+  return {
+    column,
+    rounded: { ...column, ...limits },
+    pointer: escapePointer(column.name),
+    slot,
+    low: Math.max(Number(min), column.min ?? Number.NEGATIVE_INFINITY),
+    high: Math.min(Number(max), column.max ?? Number.POSITIVE_INFINITY),
+    plain:
+      elements[column.type].kind === 'float' &&
+      (type === 'float32' || type === 'float64') &&
+      column.allowed === undefined,
+    inherited: column.name in Object.prototype,
+  }
+}
+
+/** Turns parsed JSON into the tensors of one model version. Compiled once per version. */
+export class Validator {
+  private readonly signature: Signature
+  private readonly schema: FeatureSchema
+  private readonly places: readonly Place[]
+  private readonly names: ReadonlySet<string>
+  private readonly widths: readonly number[]
+  /** True when integers beyond 2^53 can occur, so JSON must be parsed without doubles. */
+  readonly wide: boolean
+
+  constructor(signature: Signature, schema: FeatureSchema) {
+    this.signature = signature
+    this.schema = schema
+    this.places = schema.columns.map((column) => placeOf(column, signature))
+    this.names = new Set(schema.columns.map((column) => column.name))
+    this.widths = signature.inputs.map((slot) => (slot.shape?.length === 1 ? 1 : Number(slot.shape?.[1])))
+    this.wide = signature.inputs.some((slot) => elements[slot.type].kind === 'wide')
+  }
+
+  /** `instances`: one entry per row. Throws `input.invalid` with every fault, at most 50. */
+  rows(instances: unknown): Tensor[] {
+    const flaws = new Flaws()
+    if (!Array.isArray(instances) || instances.length === 0) {
+      flaws.add('/instances', { code: 'type', message: 'expected a list of at least one row' })
+      flaws.demandNone()
+    }
+    const rows = instances as unknown[]
+    const tensors =
+      this.schema.form === 'columns' ? this.columnRows(rows, flaws) : this.tensorRows(rows, flaws)
+    flaws.demandNone()
+    return tensors
+  }
+
+  /** `inputs`: whole tensors by input name (or bare, for a model with one input). */
+  tensors(inputs: unknown): Tensor[] {
+    const flaws = new Flaws()
+    const { inputs: slots } = this.signature
+    const named = this.byName(inputs, slots)
+    if (!named) {
+      flaws.add('/inputs', { code: 'type', message: `expected ${slots.map((s) => s.name).join(', ')}` })
+      flaws.demandNone()
+    }
+    const given = named as Record<string, unknown>
+    for (const name of Object.keys(given)) {
+      if (slots.some((slot) => slot.name === name)) continue
+      flaws.add(`/inputs/${escapePointer(name)}`, { code: 'unknown', message: 'no such input' })
+    }
+    const free = new Map<string, number>()
+    const tensors = slots.map((slot) => {
+      const pointer = `/inputs/${escapePointer(slot.name)}`
+      return this.nested(slot, Object.hasOwn(given, slot.name) ? given[slot.name] : undefined, {
+        pointer,
+        flaws,
+        free,
+      })
+    })
+    if (flaws.list.length === 0) this.checkValues(tensors, flaws)
+    flaws.demandNone()
+    return tensors
+  }
+
+  private byName(inputs: unknown, slots: readonly Slot[]): Record<string, unknown> | null {
+    if (typeof inputs === 'object' && inputs !== null && !Array.isArray(inputs)) {
+      return inputs as Record<string, unknown>
+    }
+    const [only] = slots
+    return slots.length === 1 && only && inputs !== undefined ? { [only.name]: inputs } : null
+  }
+
+  private columnRows(rows: readonly unknown[], flaws: Flaws): Tensor[] {
+    const count = rows.length
+    const tensors = this.signature.inputs.map((slot, at) => ({
+      name: slot.name,
+      type: slot.type,
+      dims: slot.shape?.length === 1 ? [count] : [count, this.widths[at] as number],
+      data: allocate(slot.type, count * (this.widths[at] as number)),
+    }))
+    for (let row = 0; row < count && !flaws.full; row += 1) {
+      const value = rows[row]
+      if (Array.isArray(value)) this.byPosition(value, row, tensors, flaws)
+      else if (typeof value === 'object' && value !== null) {
+        this.byColumn(value as Record<string, unknown>, row, tensors, flaws)
+      } else if (this.places.length === 1) this.byPosition([value], row, tensors, flaws)
+      else flaws.add(`/instances/${row}`, { code: 'type', message: 'expected an object or a list' })
+    }
+    return tensors
+  }
+
+  // max-params counts the hot path's four plain arguments: an options object per row would cost more.
+  private byPosition(value: unknown[], row: number, tensors: Tensor[], flaws: Flaws): void {
+    const { places } = this
+    if (value.length !== places.length) {
+      const message = `expected ${places.length} values, got ${value.length}`
+      flaws.add(`/instances/${row}`, { code: 'length', message })
+      return
+    }
+    for (let at = 0; at < places.length; at += 1) {
+      const verdict = this.put(places[at] as Place, value[at], row, tensors)
+      if (verdict) flaws.add(`/instances/${row}/${at}`, verdict)
+    }
+  }
+
+  private byColumn(value: Record<string, unknown>, row: number, tensors: Tensor[], flaws: Flaws): void {
+    const { places } = this
+    let present = 0
+    for (let at = 0; at < places.length; at += 1) {
+      const place = places[at] as Place
+      const { name } = place.column
+      const cell = place.inherited && !Object.hasOwn(value, name) ? undefined : value[name]
+      const verdict = this.put(place, cell, row, tensors)
+      if (cell !== undefined) present += 1
+      if (verdict) flaws.add(`/instances/${row}/${place.pointer}`, verdict)
+    }
+    if (this.schema.extra_columns === 'ignore') return
+    const keys = Object.keys(value)
+    if (keys.length === present) return
+    for (const key of keys) {
+      if (this.names.has(key)) continue
+      const unknown = { code: 'unknown', message: 'the model has no such column' }
+      flaws.add(`/instances/${row}/${escapePointer(key)}`, unknown)
+    }
+  }
+
+  /** Checks one value and stores it at its place; returns what is wrong with it. */
+  private put(place: Place, value: unknown, row: number, tensors: Tensor[]): Verdict {
+    const { column, slot } = place
+    const tensor = tensors[slot] as Tensor
+    const at = row * (this.widths[slot] as number) + column.index
+    if (place.plain && typeof value === 'number' && value >= place.low && value <= place.high) {
+      ;(tensor.data as Float32Array)[at] = value
+      return null
+    }
+    if (value === undefined) return { code: 'missing', message: 'the value is missing' }
+    if (value === null) {
+      if (!column.nullable) return { code: 'null', message: 'must not be null' }
+      store(tensor, at, Number.NaN)
+      return null
+    }
+    const verdict = checkColumn(column, value)
+    if (!verdict) store(tensor, at, floatFor(tensor.type, value))
+    return verdict
+  }
+
+  /** Models without columns: an instance is one slice of the input, or an object of slices. */
+  private tensorRows(rows: readonly unknown[], flaws: Flaws): Tensor[] {
+    const { inputs } = this.signature
+    const fixed = inputs.find((slot) => typeof slot.shape?.[0] !== 'string')
+    if (fixed) {
+      const message = `input ${fixed.name} has no free first dimension; send {"inputs": {…}} instead`
+      flaws.add('/instances', { code: 'shape', message })
+      return []
+    }
+    const free = new Map<string, number>()
+    return inputs.map((slot) => {
+      const slices = rows.map((row) => {
+        const isObject = typeof row === 'object' && row !== null && !Array.isArray(row)
+        if (inputs.length === 1 && !isObject) return row
+        return isObject && Object.hasOwn(row, slot.name)
+          ? (row as Record<string, unknown>)[slot.name]
+          : undefined
+      })
+      return this.nested(slot, slices, { pointer: '/instances', flaws, free })
+    })
+  }
+
+  /** A nested list as a tensor, its shape compared with the model's. */
+  private nested(
+    slot: Slot,
+    value: unknown,
+    where: { pointer: string; flaws: Flaws; free: Map<string, number> },
+  ): Tensor {
+    const { pointer, flaws, free } = where
+    const empty = { name: slot.name, type: slot.type, dims: [], data: allocate(slot.type, 0) }
+    if (value === undefined) {
+      flaws.add(pointer, { code: 'missing', message: 'the input is missing' })
+      return empty
+    }
+    const dims = shapeOf(value)
+    const wrong = shapeFlaw(dims, slot.shape, free)
+    if (wrong !== null) {
+      flaws.add(pointer, { code: 'shape', message: wrong })
+      return empty
+    }
+    const tensor = { name: slot.name, type: slot.type, dims, data: allocate(slot.type, countOf(dims)) }
+    fill(tensor, value, 0, { at: 0, pointer, flaws })
+    return tensor
+  }
+
+  /** Ranges and allowed values of columns hold for whole tensors too. */
+  private checkValues(tensors: readonly Tensor[], flaws: Flaws): void {
+    for (const { rounded, slot, pointer } of this.places) {
+      const tensor = tensors[slot] as Tensor
+      // Booleans and halves were checked element by element; their raw form would mislead here.
+      if (rounded.type === 'bool' || tensor.type === 'float16') continue
+      const width = this.widths[slot] as number
+      for (let at = rounded.index, row = 0; at < tensor.data.length; at += width, row += 1) {
+        const verdict = checkColumn(rounded, tensor.data[at])
+        if (verdict) flaws.add(`/inputs/${escapePointer(tensor.name)}/${row}/${pointer}`, verdict)
+        if (flaws.full) return
+      }
+    }
+  }
+}
+
+/** A bigint that goes into a float input, a boolean likewise: the schema allowed it. */
+function floatFor(type: ElementType, value: unknown): unknown {
+  return elements[type].kind === 'float' ? Number(value) : value
+}
+
+/** Sizes along the first element of each level; ragged lists are found while filling. */
+function shapeOf(value: unknown): number[] {
+  const dims: number[] = []
+  let inner = value
+  while (Array.isArray(inner) && dims.length < mostDims) {
+    dims.push(inner.length)
+    inner = inner[0]
+  }
+  return dims
+}
+
+/** Names that are free dimensions must agree within a request. Returns what does not fit, or null. */
+function shapeFlaw(
+  dims: readonly number[],
+  shape: readonly Dim[] | null,
+  free: Map<string, number>,
+): string | null {
+  if (shape === null) return null
+  const wanted = `[${shape.map((dim) => (typeof dim === 'number' ? dim : dim || '?')).join(', ')}]`
+  if (dims.length !== shape.length) return `expected shape ${wanted}, got ${JSON.stringify(dims)}`
+  for (const [at, dim] of shape.entries()) {
+    const size = dims[at] as number
+    const expected = typeof dim === 'number' ? dim : dim === '' ? size : (free.get(dim) ?? size)
+    if (size !== expected) return `expected shape ${wanted}, got ${JSON.stringify(dims)}`
+    if (typeof dim === 'string' && dim !== '') free.set(dim, size)
+  }
+  return null
+}
+
+interface Cursor {
+  at: number
+  pointer: string
+  flaws: Flaws
+}
+
+function fill(tensor: Tensor, value: unknown, level: number, cursor: Cursor): void {
+  const { flaws } = cursor
+  if (flaws.full) return
+  if (level === tensor.dims.length) {
+    const verdict = checkType(tensor.type, value) ?? checkString(tensor.type, value)
+    if (verdict) flaws.add(cursor.pointer, verdict)
+    else store(tensor, cursor.at, floatFor(tensor.type, value))
+    cursor.at += 1
+    return
+  }
+  if (!Array.isArray(value) || value.length !== tensor.dims[level]) {
+    const message = `expected a list of ${tensor.dims[level]}; all lists of a level are equally long`
+    flaws.add(cursor.pointer, { code: 'shape', message })
+    return
+  }
+  const { pointer } = cursor
+  for (let at = 0; at < value.length; at += 1) {
+    cursor.pointer = `${pointer}/${at}`
+    fill(tensor, value[at], level + 1, cursor)
+  }
+  cursor.pointer = pointer
+}

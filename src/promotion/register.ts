@@ -1,0 +1,169 @@
+// A version enters: received, read, tried, stored, recorded.
+import type { Context } from '../core/context.ts'
+import { Fault } from '../core/fault.ts'
+import { can } from '../core/principal.ts'
+import type { Queries } from '../db/db.ts'
+import type { Json, ModelRow, VersionRow } from '../db/tables.ts'
+import type { TrialOutcome } from '../inference/trial.ts'
+import { insertModel } from '../registry/models.ts'
+import { demandName, findModel } from '../registry/registry.ts'
+import { type Stage, stageNamed } from '../registry/stages.ts'
+import { insertVersion, type VersionFindings, viewVersion } from '../registry/versions.ts'
+import { promote } from './promote.ts'
+import { type Promotion, tryFile } from './promotion.ts'
+import type { Received } from './upload.ts'
+
+const action = 'version.create'
+
+/** Rights and names, asked before the first byte of the file is read. */
+export async function admitUpload(
+  s: Promotion,
+  ctx: Context,
+  name: string,
+  stage: string | null,
+): Promise<void> {
+  await s.access.require(ctx, 'versions:create', name, action)
+  demandName(name)
+  if (stage !== null) await s.access.require(ctx, `stage:${demandStage(stage)}`, name, action)
+}
+
+function demandStage(text: string): Stage {
+  const stage = stageNamed(text)
+  if (stage) return stage
+  const message = 'one of None, Staging, Production, Archived'
+  const errors = [{ pointer: '/stage', code: 'schema', message }]
+  throw new Fault('request.invalid', `There is no stage ${text}.`, { errors })
+}
+
+async function findOrCreate(tx: Queries, ctx: Context, name: string): Promise<ModelRow> {
+  try {
+    return await findModel(tx, name)
+  } catch (error) {
+    if (!(error instanceof Fault) || !can(ctx.principal, 'models:create', name)) throw error
+    return insertModel(tx, ctx, { name })
+  }
+}
+
+interface Stored {
+  sha256: string
+  size: number
+  originalSha256: string
+  originalSize: number
+}
+
+function findingsOf(outcome: TrialOutcome, stored: Stored): VersionFindings {
+  const failed = outcome.reason !== null
+  return {
+    status: failed ? 'FAILED_REGISTRATION' : 'READY',
+    servability: failed ? 'failed' : 'servable',
+    reason: outcome.reason,
+    signature: outcome.signature as unknown as Json,
+    schema: outcome.schema as unknown as Json,
+    trial: outcome.report as unknown as Json,
+    ...stored,
+  }
+}
+
+/** Makes the uploaded and, if there is one, the rewritten file durable. */
+async function keepFiles(
+  s: Promotion,
+  received: Received,
+  outcome: TrialOutcome,
+  rewritten: string,
+): Promise<Stored> {
+  const { sha256, size, upload } = received
+  await s.storage.commit(upload.path, sha256)
+  const original = { originalSha256: sha256, originalSize: size }
+  if (!outcome.rewritten) return { sha256, size, ...original }
+  await s.storage.commit(rewritten, outcome.rewritten.sha256)
+  return { ...outcome.rewritten, ...original }
+}
+
+/** The new version, and why it cannot be served if that is so. */
+export interface Registered {
+  version: object
+  number: number
+}
+
+async function record(
+  s: Promotion,
+  ctx: Context,
+  name: string,
+  what: { received: Received; findings: VersionFindings },
+): Promise<object> {
+  const { metadata, sha256 } = what.received
+  const { description, tags, metrics, params, git_commit, run_id } = metadata
+  const input = { description, tags, metrics, params, gitCommit: git_commit, runId: run_id }
+  return s.audit.change(ctx, { action, input: { name, sha256, metadata } }, async (tx) => {
+    const model = await findOrCreate(tx, ctx, name)
+    const row: VersionRow = await insertVersion(tx, ctx, model, { input, findings: what.findings })
+    const { status, reason } = what.findings
+    const details = { sha256, status, reason, git_commit: git_commit ?? null }
+    const object = `model/${name}/version/${row.version}`
+    return { result: await viewVersion(tx, model, row), object, details }
+  })
+}
+
+/**
+ * Registers a received file as the next version of a model, which is made when it is new. A file
+ * that crashes or hangs ONNX Runtime becomes a failed version with a reason (§8); one that is no
+ * acceptable model is refused and leaves nothing.
+ */
+export async function register(
+  s: Promotion,
+  ctx: Context,
+  name: string,
+  received: Received,
+): Promise<object> {
+  const { metadata, sha256, upload } = received
+  const stage = metadata.stage === undefined ? null : demandStage(metadata.stage)
+  if (stage !== null) await s.access.require(ctx, `stage:${stage}`, name, action)
+  const intent = { action, input: { name, sha256, metadata } }
+  const earlier = await s.audit.replay<object>(ctx, intent)
+  if (earlier) {
+    await upload.discard()
+    return earlier
+  }
+  const rewritten = s.storage.scratch('.rewritten')
+  const release = s.blobs.pin(sha256)
+  try {
+    const order = { path: upload.path, sha256, schema: metadata.schema }
+    const outcome = await tryFile(s, order, rewritten)
+    if (!outcome.signature) throw new Fault('model.not-onnx', `The file cannot be read: ${outcome.reason}.`)
+    const pinned = outcome.rewritten ? s.blobs.pin(outcome.rewritten.sha256) : () => undefined
+    try {
+      const stored = await keepFiles(s, received, outcome, rewritten)
+      const findings = findingsOf(outcome, stored)
+      const view = await record(s, ctx, name, { received, findings })
+      s.changed(name)
+      if (stage === null || stage === 'None') return view
+      return await enter(s, ctx, name, { view, stage })
+    } finally {
+      pinned()
+    }
+  } finally {
+    release()
+    await upload.discard()
+    await Bun.file(rewritten).delete().catch(() => undefined)
+  }
+}
+
+/** The second half of `push --stage`: an ordinary promotion of the version just made. */
+async function enter(
+  s: Promotion,
+  ctx: Context,
+  name: string,
+  made: { view: object; stage: Stage },
+): Promise<object> {
+  const { version, servability } = made.view as { version: number; servability: string }
+  if (servability === 'failed') return made.view
+  // The key belongs to the registration; the move that follows from it needs none.
+  const plain: Context = {
+    principal: ctx.principal,
+    requestId: ctx.requestId,
+    traceId: ctx.traceId,
+    ip: ctx.ip,
+  }
+  const move = { name, version, stage: made.stage, reason: 'pushed' }
+  return (await promote(s, plain, move)).version
+}

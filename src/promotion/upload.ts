@@ -1,0 +1,200 @@
+// An upload as it streams in: a form with metadata and the model file, or the bare file.
+import { Busboy } from '@fastify/busboy'
+import { once } from 'node:events'
+import { Fault, type Flaw, tooLarge } from '../core/fault.ts'
+import type { Storage, Upload } from '../storage/storage.ts'
+
+export interface UploadMetadata {
+  description?: string
+  tags?: Record<string, string>
+  metrics?: Record<string, number>
+  params?: Record<string, string>
+  git_commit?: string
+  run_id?: string
+  stage?: string
+  schema?: unknown
+}
+
+export interface Received {
+  upload: Upload
+  sha256: string
+  size: number
+  metadata: UploadMetadata
+}
+
+const mostMetadata = 4 << 20
+const mostEntries = 1000
+const texts = ['description', 'git_commit', 'run_id', 'stage'] as const
+const maps = ['tags', 'params'] as const
+const known: readonly string[] = [...texts, ...maps, 'metrics', 'schema']
+
+function isMap(value: unknown): value is Record<string, unknown> {
+  return typeof value === 'object' && value !== null && !Array.isArray(value)
+}
+
+/** Checks metadata member by member; throws `request.invalid` with every place that is wrong. */
+export function readMetadata(value: unknown): UploadMetadata {
+  const errors: Flaw[] = []
+  const fail = (pointer: string, message: string): void => {
+    errors.push({ pointer, code: 'schema', message })
+  }
+  if (!isMap(value)) {
+    fail('', 'metadata must be a JSON object')
+    throw new Fault('request.invalid', 'See errors.', { errors })
+  }
+  for (const key of Object.keys(value)) {
+    if (!known.includes(key)) fail(`/${key}`, `unknown member; known: ${known.join(', ')}`)
+  }
+  for (const key of texts) {
+    const text = value[key]
+    if (text !== undefined && (typeof text !== 'string' || text.length > 5000)) {
+      fail(`/${key}`, 'must be a string of at most 5000 characters')
+    }
+  }
+  for (const key of [...maps, 'metrics']) {
+    const map = value[key] ?? {}
+    const wanted = key === 'metrics' ? 'number' : 'string'
+    if (!isMap(map) || Object.keys(map).length > mostEntries) fail(`/${key}`, 'must be an object')
+    else {
+      for (const [name, item] of Object.entries(map)) {
+        if (typeof item !== wanted) fail(`/${key}/${name}`, `must be a ${wanted}`)
+      }
+    }
+  }
+  if (errors.length > 0) throw new Fault('request.invalid', 'See errors.', { errors })
+  return value as UploadMetadata
+}
+
+function parseMetadata(text: string): UploadMetadata {
+  try {
+    return readMetadata(JSON.parse(text))
+  } catch (error) {
+    if (error instanceof Fault) throw error
+    throw new Fault('request.malformed', 'The form field metadata is not valid JSON.')
+  }
+}
+
+/** Writes a stream into an upload, refusing what is longer than `most`. */
+async function store(chunks: AsyncIterable<Uint8Array>, upload: Upload, most: number): Promise<void> {
+  let size = 0
+  for await (const chunk of chunks) {
+    size += chunk.byteLength
+    if (size > most) throw tooLarge(most)
+    await upload.write(chunk)
+  }
+  if (size === 0) throw new Fault('model.not-onnx', 'The file is empty.')
+}
+
+async function receiveForm(request: Request, upload: Upload, most: number): Promise<UploadMetadata> {
+  const contentType = request.headers.get('content-type') ?? ''
+  let form: InstanceType<typeof Busboy>
+  try {
+    form = new Busboy({
+      headers: { 'content-type': contentType },
+      limits: { fieldSize: mostMetadata, files: 1, fields: 10, parts: 11 },
+    })
+  } catch {
+    throw new Fault('request.malformed', 'The form has no boundary.')
+  }
+  let metadata: UploadMetadata = {}
+  let file: Promise<void> | null = null
+  let failure: unknown = null
+  form.on('field', (name, value, _nameCut, valueCut) => {
+    try {
+      if (valueCut) throw tooLarge(mostMetadata)
+      if (name === 'metadata') metadata = parseMetadata(value)
+      else failure ??= new Fault('request.invalid', `Unknown form field ${name.slice(0, 100)}.`)
+    } catch (error) {
+      failure ??= error
+    }
+  })
+  form.on('file', (name, stream) => {
+    if (name !== 'model') failure ??= new Fault('request.invalid', 'The file field is named model.')
+    file = store(stream as AsyncIterable<Uint8Array>, upload, most)
+    file.catch((error: unknown) => {
+      failure ??= error
+      stream.resume()
+    })
+  })
+  const ended = once(form, 'finish')
+  ended.catch(() => undefined)
+  form.on('error', (error: Error) => {
+    failure ??= new Fault('request.malformed', 'The form is not complete.', { cause: error })
+  })
+  for await (const chunk of request.body ?? []) {
+    if (failure !== null) throw failure
+    if (!form.write(Buffer.from(chunk))) await Promise.race([once(form, 'drain'), Bun.sleep(1000)])
+  }
+  form.end()
+  await ended.catch(() => undefined)
+  if (file === null) failure ??= new Fault('request.invalid', 'The form has no file field model.')
+  else await file
+  if (failure !== null) throw failure
+  return metadata
+}
+
+/** `key=value` pairs of repeated query parameters. */
+function pairs(query: URLSearchParams, name: string): Record<string, string> {
+  return Object.fromEntries(
+    query.getAll(name).map((pair) => {
+      const at = pair.indexOf('=')
+      if (at < 1) throw new Fault('request.invalid', `Write ${name}=key=value.`)
+      return [pair.slice(0, at), pair.slice(at + 1)]
+    }),
+  )
+}
+
+function queryMetadata(query: URLSearchParams): UploadMetadata {
+  const numbers = Object.entries(pairs(query, 'metric')).map(([key, text]) => [key, Number(text)])
+  const given: Record<string, unknown> = {
+    metrics: Object.fromEntries(numbers),
+    params: pairs(query, 'param'),
+    tags: pairs(query, 'tag'),
+  }
+  for (const name of texts) {
+    const value = query.get(name === 'git_commit' ? 'commit' : name)
+    if (value !== null) given[name] = value
+  }
+  return readMetadata(given)
+}
+
+/**
+ * Takes an upload to a temporary file: `multipart/form-data` with a field `metadata` (JSON) and a
+ * file `model`, or the bare bytes as `application/octet-stream` with metadata in the query. Whatever
+ * fails leaves nothing behind.
+ */
+export async function receiveUpload(
+  request: Request,
+  storage: Storage,
+  most: number,
+): Promise<Received> {
+  const type = (request.headers.get('content-type') ?? '').toLowerCase()
+  const declared = Number(request.headers.get('content-length') ?? 0)
+  if (declared > most + mostMetadata) throw tooLarge(most)
+  const isForm = type.startsWith('multipart/form-data')
+  if (!isForm && !type.startsWith('application/octet-stream')) {
+    throw new Fault(
+      'request.media-type',
+      'Send multipart/form-data with a file field model, or application/octet-stream.',
+    )
+  }
+  const upload = await storage.begin()
+  try {
+    let metadata: UploadMetadata
+    if (isForm) metadata = await receiveForm(request, upload, most)
+    else {
+      metadata = queryMetadata(new URL(request.url).searchParams)
+      await store(request.body ?? empty(), upload, most)
+    }
+    const { sha256, size } = await upload.finish()
+    return { upload, sha256, size, metadata }
+  } catch (error) {
+    await upload.discard()
+    if (error instanceof Fault || (error as { code?: string }).code === 'ENOSPC') throw error
+    throw new Fault('request.malformed', 'The upload ended before it was complete.', { cause: error })
+  }
+}
+
+async function* empty(): AsyncGenerator<Uint8Array> {
+  // A request without a body is an empty file.
+}

@@ -1,0 +1,62 @@
+// Remembers failed starts and the versions that served before them (RULES §32).
+import { existsSync, readFileSync, renameSync, writeFileSync } from 'node:fs'
+import type { Route } from '../inference/deployments.ts'
+
+/** Model → stage → version. */
+type GoodSet = Record<string, Record<string, number>>
+
+interface Stored {
+  /** Starts in a row that did not reach a stable state. */
+  failures: number
+  good: GoodSet
+}
+
+const failuresToSafeMode = 3
+/** A server that lived this long after its first reconcile has started. */
+export const stableAfter = 10_000
+
+export class StartRecord {
+  readonly safeMode: boolean
+  private readonly path: string
+  private stored: Stored
+  private readonly chosen: GoodSet
+
+  /** Counts this start as failed until `stable` is called. */
+  constructor(path: string) {
+    this.path = path
+    this.stored = existsSync(path)
+      ? (JSON.parse(readFileSync(path, 'utf8')) as Stored)
+      : { failures: 0, good: {} }
+    this.safeMode = this.stored.failures >= failuresToSafeMode
+    this.chosen = this.safeMode ? structuredClone(this.stored.good) : {}
+    this.write({ ...this.stored, failures: this.stored.failures + 1 })
+  }
+
+  /** In safe mode: the version to prefer. */
+  lastGood(model: string, stage: string): number | undefined {
+    return this.chosen[model]?.[stage]
+  }
+
+  /** An explicit change of a model ends safe mode for it. */
+  forget(model: string): void {
+    delete this.chosen[model]
+  }
+
+  /** The server runs: forgets the failures and keeps what serves now as the good set. */
+  stable(routes: Iterable<Route>): void {
+    const good: GoodSet = {}
+    for (const { model, stages } of routes) {
+      for (const [stage, { serving }] of Object.entries(stages)) {
+        if (serving) good[model] = { ...good[model], [stage]: serving.row.version }
+      }
+    }
+    this.write({ failures: 0, good })
+  }
+
+  private write(stored: Stored): void {
+    this.stored = stored
+    const temporary = `${this.path}.${process.pid}`
+    writeFileSync(temporary, JSON.stringify(stored), { mode: 0o600, flush: true })
+    renameSync(temporary, this.path)
+  }
+}
