@@ -1,14 +1,16 @@
-// The composition root: builds the parts in order, mounts the doors, starts, and stops in reverse.
-import { Elysia } from 'elysia'
 import { mkdirSync } from 'node:fs'
 import { join } from 'node:path'
+
+// The composition root: builds the parts in order, mounts the doors, starts, and stops in reverse.
+import { Elysia } from 'elysia'
+
 import { authRoutes } from './auth/routes.ts'
 import type { Config } from './config.ts'
 import { Fault } from './core/fault.ts'
 import { can } from './core/principal.ts'
 import { docsRoutes, openApiOf } from './http/docs.ts'
 import { guard as makeGuard } from './http/guard.ts'
-import { healthRoutes, type HealthReport } from './http/health.ts'
+import { type HealthReport, healthRoutes } from './http/health.ts'
 import { elysiaFault } from './http/problem.ts'
 import { exchangeOf } from './http/request.ts'
 import { HttpServer } from './http/server.ts'
@@ -26,8 +28,8 @@ import { openFileStorage } from './storage/fs.ts'
 import { lockFile } from './storage/lock.ts'
 import { createLog, type Level, type Log } from './telemetry/log.ts'
 import { createMetrics, type Metrics } from './telemetry/metrics.ts'
-import { stableAfter, StartRecord } from './upkeep/start-record.ts'
 import { upkeepRoutes } from './upkeep/routes.ts'
+import { stableAfter, StartRecord } from './upkeep/start-record.ts'
 import { commit, mlflowLevel, version } from './version.ts'
 
 export class AlreadyRunningError extends Error {}
@@ -169,7 +171,15 @@ function nativeRoutes(parts: Parts, guard: ReturnType<typeof makeGuard>) {
       return false
     }
   }
-  const upkeep = { ...parts, head, data: config.data, version, snapshot: runSnapshot, guard, metrics }
+  const upkeep = {
+    ...parts,
+    head,
+    data: config.data,
+    version,
+    snapshot: runSnapshot,
+    guard,
+    metrics,
+  }
   const rotateKeys = async (request: Request, retireOld: boolean): Promise<{ kid: string }> => {
     const intent = { action: 'keys.rotate', input: { retireOld } }
     const result = await audit.change(exchangeOf(request), intent, () => {
@@ -199,7 +209,9 @@ function nativeRoutes(parts: Parts, guard: ReturnType<typeof makeGuard>) {
 }
 
 function nativeApi(parts: Parts) {
-  const guard = makeGuard((ctx, right, model, action) => parts.access.require(ctx, right, model, action))
+  const guard = makeGuard((ctx, right, model, action) =>
+    parts.access.require(ctx, right, model, action),
+  )
   const native = nativeRoutes(parts, guard)
   let document: ReturnType<typeof openApiOf> | null = null
   const entriesFor = async (request: Request): Promise<Record<string, unknown>> => {
@@ -295,7 +307,8 @@ export async function createApp(config: Config, onFatal: (error: unknown) => voi
     ],
     start: async () => {
       const url = server.listen()
-      if (parts.record.safeMode) log.write('error', 'start.safe-mode', { good: 'last good versions' })
+      if (parts.record.safeMode)
+        log.write('error', 'start.safe-mode', { good: 'last good versions' })
       await deployments.start()
       timers.push(setTimeout(remember, stableAfter), setInterval(remember, hour / 60))
       log.write('info', 'server.ready', { url })

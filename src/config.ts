@@ -1,6 +1,7 @@
 // Every setting of the server, once: name, flag, environment variable, type, default, help.
 import { readFileSync } from 'node:fs'
 import { availableParallelism, totalmem } from 'node:os'
+import { resolve } from 'node:path'
 
 type Kind = 'text' | 'number' | 'duration' | 'bytes' | 'flag' | 'list'
 
@@ -13,9 +14,9 @@ interface Setting {
 
 /** Durations take ms, s, m, h, d; sizes take KB, MB, GB (powers of 1024); lists are comma-separated. */
 export const settings = {
-  'data': { kind: 'text', fallback: './relais-data', help: 'data folder' },
-  'host': { kind: 'text', fallback: '127.0.0.1', help: 'address to listen on' },
-  'port': { kind: 'number', fallback: '8080', help: 'port to listen on' },
+  data: { kind: 'text', fallback: './relais-data', help: 'data folder' },
+  host: { kind: 'text', fallback: '127.0.0.1', help: 'address to listen on' },
+  port: { kind: 'number', fallback: '8080', help: 'port to listen on' },
   'metrics-listen': { kind: 'text', fallback: '', help: 'host:port that serves /metrics openly' },
   'log-level': { kind: 'text', fallback: 'info', help: 'debug, info, warn or error' },
   'max-model': { kind: 'bytes', fallback: '2GB', help: 'largest model file' },
@@ -25,9 +26,13 @@ export const settings = {
   'upload-timeout': { kind: 'duration', fallback: '60s', help: 'longest pause within an upload' },
   'drain-timeout': { kind: 'duration', fallback: '25s', help: 'time for requests at shutdown' },
   'engine-memory': { kind: 'bytes', fallback: '', help: 'memory for models; default half of RAM' },
-  'engine-threads': { kind: 'number', fallback: '0', help: 'threads of a heavy model; 0 is all cores' },
+  'engine-threads': {
+    kind: 'number',
+    fallback: '0',
+    help: 'threads of a heavy model; 0 is all cores',
+  },
   'stage-grace': { kind: 'duration', fallback: '30s', help: 'an emptied stage goes on serving' },
-  'retention': { kind: 'duration', fallback: '7d', help: 'deleted things can be restored' },
+  retention: { kind: 'duration', fallback: '7d', help: 'deleted things can be restored' },
   'protected-aliases': {
     kind: 'list',
     fallback: 'champion,live,stable,prod*',
@@ -43,7 +48,11 @@ export const settings = {
     fallback: 'f1_score,f1,training_f1_score',
     help: 'version metrics shown as f1_score',
   },
-  'strict-ready': { kind: 'flag', fallback: 'false', help: 'ready only with every Production model' },
+  'strict-ready': {
+    kind: 'flag',
+    fallback: 'false',
+    help: 'ready only with every Production model',
+  },
   'ready-when-empty': { kind: 'flag', fallback: 'false', help: '/health is 200 without any model' },
 } as const satisfies Record<string, Setting>
 
@@ -94,7 +103,10 @@ function parse(name: string, kind: Kind, text: string): number | boolean | strin
       return text === 'true'
     }
     case 'list':
-      return text.split(',').map((item) => item.trim()).filter((item) => item !== '')
+      return text
+        .split(',')
+        .map((item) => item.trim())
+        .filter((item) => item !== '')
     case 'text':
       return text
   }
@@ -121,6 +133,8 @@ export function loadConfig(
     const text = flags[name]?.toString() ?? env[envName(name)] ?? setting.fallback
     values[name] = text === '' && setting.kind === 'bytes' ? 0 : parse(name, setting.kind, text)
   }
+  // Children run in another folder, so a relative path would lead them astray.
+  values.data = resolve(String(values.data))
   if (values['engine-memory'] === 0) values['engine-memory'] = Math.floor(memoryLimit() / 2)
   if (values['engine-threads'] === 0) values['engine-threads'] = cpuQuota()
   return values as Config
@@ -144,7 +158,10 @@ export function memoryLimit(): number {
 export function cpuQuota(): number {
   let quota = Number.POSITIVE_INFINITY
   try {
-    const [max, period] = readFileSync('/sys/fs/cgroup/cpu.max', 'utf8').trim().split(' ').map(Number)
+    const [max, period] = readFileSync('/sys/fs/cgroup/cpu.max', 'utf8')
+      .trim()
+      .split(' ')
+      .map(Number)
     if (max && period) quota = max / period
   } catch {
     // No cgroup v2: the number of cores stands.

@@ -1,8 +1,9 @@
 // The parts of a server that live on its data folder, built in order; `app.ts` puts doors before them.
 import { existsSync, mkdirSync } from 'node:fs'
 import { join } from 'node:path'
-import { type Audit, createAudit } from './auth/audit.ts'
+
 import { type AuditHead, openAuditHead } from './auth/audit-head.ts'
+import { type Audit, createAudit } from './auth/audit.ts'
 import { type Authenticate, createAuthenticate } from './auth/authenticate.ts'
 import { type Keys, openKeys, writeSecret } from './auth/keys.ts'
 import { type Access, createAccess } from './auth/policy.ts'

@@ -1,10 +1,12 @@
+import { existsSync, readFileSync, renameSync, writeFileSync } from 'node:fs'
+
 // The signed end of the audit chain, kept outside the database, and the check of the whole chain.
 import { asc, eq, gt } from 'drizzle-orm'
-import { existsSync, readFileSync, renameSync, writeFileSync } from 'node:fs'
-import { firstHash, hashOf } from './audit.ts'
+
 import type { Db } from '../db/db.ts'
-import { type AuditRow, audit } from '../db/tables.ts'
+import { audit, type AuditRow } from '../db/tables.ts'
 import type { Log } from '../telemetry/log.ts'
+import { firstHash, hashOf } from './audit.ts'
 import type { Keys } from './keys.ts'
 
 interface Head {
@@ -92,7 +94,9 @@ export function openAuditHead(path: string, db: Db, keys: Keys, log: Log): Audit
     if (!head) return last === 0 ? verdict : wrong('the signed head is missing')
     if (!authentic(head)) return wrong('the signature of the head is not ours')
     if (last < head.seq) return wrong(`entries ${last + 1} to ${head.seq} are missing`)
-    return watched === head.hash ? verdict : wrong(`entry ${head.seq} is not the one that was signed`)
+    return watched === head.hash
+      ? verdict
+      : wrong(`entry ${head.seq} is not the one that was signed`)
   }
 
   return {
@@ -100,13 +104,19 @@ export function openAuditHead(path: string, db: Db, keys: Keys, log: Log): Audit
     verify,
     resume: async () => {
       const head = parseHead(path)
-      const [row] = await db.read.select().from(audit).where(eq(audit.seq, head?.seq ?? 0))
+      const [row] = await db.read
+        .select()
+        .from(audit)
+        .where(eq(audit.seq, head?.seq ?? 0))
       if (head && (row?.hash !== head.hash || !authentic(head))) {
         // Signing on would destroy the evidence, so the old head is kept and `verify` names it.
         if (!existsSync(broken)) renameSync(path, broken)
         log.write('error', 'audit.head-mismatch', { seq: head.seq })
       }
-      const tail = await db.read.select().from(audit).where(gt(audit.seq, head?.seq ?? 0))
+      const tail = await db.read
+        .select()
+        .from(audit)
+        .where(gt(audit.seq, head?.seq ?? 0))
       const last = tail[tail.length - 1]
       if (last) advance(last)
     },

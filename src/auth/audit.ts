@@ -1,10 +1,11 @@
 // The audit trail: one entry per change in the change's own transaction, chained by hashes.
 import { and, desc, eq, gt, lt } from 'drizzle-orm'
+
 import type { Context } from '../core/context.ts'
 import { Fault } from '../core/fault.ts'
 import { canonical, sha256 } from '../core/ids.ts'
-import { type AuditRow, audit, idempotency } from '../db/tables.ts'
 import type { Db, Queries } from '../db/db.ts'
+import { audit, type AuditRow, idempotency } from '../db/tables.ts'
 import type { Log } from '../telemetry/log.ts'
 import type { AuditHead } from './audit-head.ts'
 
@@ -94,12 +95,20 @@ async function storedAnswer(q: Queries, ctx: Context, intent: Intent): Promise<J
     .where(and(eq(idempotency.sub, ctx.principal.sub), eq(idempotency.key, key)))
   if (!row) return undefined
   if (row.fingerprint !== fingerprintOf(intent)) {
-    throw new Fault('idempotency.mismatch', `Use a new Idempotency-Key; '${key}' belongs to another request.`)
+    throw new Fault(
+      'idempotency.mismatch',
+      `Use a new Idempotency-Key; '${key}' belongs to another request.`,
+    )
   }
   return row.result
 }
 
-async function keepAnswer(tx: Queries, ctx: Context, intent: Intent, result: object): Promise<void> {
+async function keepAnswer(
+  tx: Queries,
+  ctx: Context,
+  intent: Intent,
+  result: object,
+): Promise<void> {
   if (ctx.idempotencyKey === undefined) return
   await tx.delete(idempotency).where(lt(idempotency.at, Date.now() - keepAnswers))
   await tx.insert(idempotency).values({
@@ -113,7 +122,10 @@ async function keepAnswer(tx: Queries, ctx: Context, intent: Intent, result: obj
 
 /** Denials that wait to be folded into one entry. */
 class Denials {
-  private readonly open = new Map<string, { ctx: Context; since: number; counts: Map<string, number> }>()
+  private readonly open = new Map<
+    string,
+    { ctx: Context; since: number; counts: Map<string, number> }
+  >()
 
   /** True for the first denial of a principal in the window; it gets an entry of its own. */
   first(ctx: Context, action: string): boolean {
@@ -141,7 +153,15 @@ export function createAudit(db: Db, head: AuditHead, log: Log): Audit {
     head.advance(row)
     for (const listener of listeners) listener(row.action, row.outcome)
     const { seq, actor, action, object, outcome, count } = row
-    const fields = { log_type: 'audit', audit_seq: seq, user: actor, action, object, outcome, count }
+    const fields = {
+      log_type: 'audit',
+      audit_seq: seq,
+      user: actor,
+      action,
+      object,
+      outcome,
+      count,
+    }
     log.write('info', `audit.${action}`, { ...fields, request_id: row.requestId })
   }
   const refuse = async (ctx: Context, entry: Omit<Entry, 'outcome'>): Promise<void> => {
@@ -167,7 +187,13 @@ export function createAudit(db: Db, head: AuditHead, log: Log): Audit {
         if (stored) return stored as never
         const change = await work(tx)
         const { object, details } = change
-        row = await append(tx, ctx, { action: intent.action, object, details, outcome: 'done', count: 1 })
+        row = await append(tx, ctx, {
+          action: intent.action,
+          object,
+          details,
+          outcome: 'done',
+          count: 1,
+        })
         await keepAnswer(tx, ctx, intent, change.result)
         return change.result
       })

@@ -1,9 +1,23 @@
 // Signing keys: Ed25519 pairs in files of mode 0600, the newest signs, older ones still verify.
-import { createPrivateKey, createPublicKey, type KeyObject, sign, verify } from 'node:crypto'
-import { generateKeyPairSync } from 'node:crypto'
-import { chmodSync, mkdirSync, readFileSync, readdirSync, renameSync, rmSync } from 'node:fs'
-import { writeFileSync } from 'node:fs'
+import {
+  createPrivateKey,
+  createPublicKey,
+  generateKeyPairSync,
+  type KeyObject,
+  sign,
+  verify,
+} from 'node:crypto'
+import {
+  chmodSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs'
 import { join } from 'node:path'
+
 import { newId, sha256 } from '../core/ids.ts'
 
 interface StoredKey {
@@ -78,7 +92,8 @@ export function openKeys(folder: string): Keys {
     jwks: () => ({ keys: keys.map((key) => key.publicJwk) }),
     rotate: (retireOld) => {
       const fresh = generate(folder)
-      if (retireOld) for (const { kid } of keys) rmSync(join(folder, `${kid}.json`), { force: true })
+      if (retireOld)
+        for (const { kid } of keys) rmSync(join(folder, `${kid}.json`), { force: true })
       keys = retireOld ? [fresh] : [...keys, fresh]
       return fresh
     },

@@ -1,12 +1,13 @@
 // Native API: who am I, tokens, keys, the audit trail, and the public keys.
 import { Elysia, t } from 'elysia'
+
 import { can, rights, roles } from '../core/principal.ts'
 import type { AuditRow, TokenRow } from '../db/tables.ts'
 import type { Guard } from '../http/guard.ts'
 import { cursorOf, defaultLimit, pageOf } from '../http/page.ts'
 import { exchangeOf } from '../http/request.ts'
-import type { Audit } from './audit.ts'
 import type { AuditHead } from './audit-head.ts'
+import type { Audit } from './audit.ts'
 import type { Keys } from './keys.ts'
 import { longestLife, type Tokens } from './tokens.ts'
 
@@ -24,7 +25,11 @@ const iso = (ms: number | null): string | null => (ms === null ? null : new Date
 
 function tokenView(row: TokenRow): object {
   const { jti, sub, role, models, createdBy, createdAt, expiresAt, revokedAt } = row
-  const dates = { created_at: iso(createdAt), expires_at: iso(expiresAt), revoked_at: iso(revokedAt) }
+  const dates = {
+    created_at: iso(createdAt),
+    expires_at: iso(expiresAt),
+    revoked_at: iso(revokedAt),
+  }
   return { jti, sub, role, models, created_by: createdBy, ...dates }
 }
 
@@ -84,7 +89,8 @@ function tokenRoutes(deps: AuthRouteDeps) {
     )
     .delete(
       '/api/v1/tokens/:jti',
-      async ({ request, params }) => tokenView(await tokens.revoke(exchangeOf(request), params.jti)),
+      async ({ request, params }) =>
+        tokenView(await tokens.revoke(exchangeOf(request), params.jti)),
       {
         need: { right: 'tokens:manage', action: 'token.revoke' },
         detail: { summary: 'Revoke a token' },
@@ -127,7 +133,11 @@ export function authRoutes(deps: AuthRouteDeps) {
         const { items, ...next } = pageOf(rows, limit, (row) => String(row.seq))
         return { entries: items.map(auditView), ...next }
       },
-      { query: paging, need: { right: 'audit:read' }, detail: { summary: 'Audit trail, newest first' } },
+      {
+        query: paging,
+        need: { right: 'audit:read' },
+        detail: { summary: 'Audit trail, newest first' },
+      },
     )
     .get(
       '/api/v1/audit/verify',

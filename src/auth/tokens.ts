@@ -1,6 +1,7 @@
 // Access tokens: signed JWTs (RFC 9068 profile) with a row each, so that they can be revoked.
 import { desc, eq, lt } from 'drizzle-orm'
 import { errors, jwtVerify, SignJWT } from 'jose'
+
 import type { Context } from '../core/context.ts'
 import { Fault } from '../core/fault.ts'
 import { newId } from '../core/ids.ts'
@@ -45,7 +46,8 @@ function demandSound(request: TokenRequest): void {
   const flaw = (pointer: string, message: string): never => {
     throw new Fault('request.invalid', message, { errors: [{ pointer, code: 'value', message }] })
   }
-  if (!/^[\w.@:+/-]{1,200}$/.test(request.sub)) flaw('/sub', 'letters, digits and . _ @ : + / - only')
+  if (!/^[\w.@:+/-]{1,200}$/.test(request.sub))
+    flaw('/sub', 'letters, digits and . _ @ : + / - only')
   if (!roles.includes(request.role)) flaw('/role', `one of ${roles.join(', ')}`)
   if (!(request.ttl > 0 && request.ttl <= longestLife)) flaw('/ttl', 'between 1s and 3650d')
 }
@@ -53,7 +55,8 @@ function demandSound(request: TokenRequest): void {
 /** Whoever presents a token learns only that it does not work, never why in detail. */
 function refusal(error: unknown): Fault {
   if (error instanceof errors.JWTExpired) return new Fault('auth.expired', 'Ask for a new token.')
-  if (error instanceof errors.JOSEError) return new Fault('auth.invalid', 'The token was not accepted.')
+  if (error instanceof errors.JOSEError)
+    return new Fault('auth.invalid', 'The token was not accepted.')
   throw error
 }
 
@@ -103,7 +106,11 @@ export function createTokens(db: Db, keys: Keys, audit: Audit): Tokens {
         const dates = { createdAt: seconds * 1000, expiresAt: exp * 1000, revokedAt: null }
         await tx.insert(tokens).values({ jti, sub, role, models, kid, createdBy, ...dates })
         const result = { token, jti, expires_at: new Date(exp * 1000).toISOString() }
-        return { result, object: `token/${jti}`, details: { sub, role, models, expires_at: result.expires_at } }
+        return {
+          result,
+          object: `token/${jti}`,
+          details: { sub, role, models, expires_at: result.expires_at },
+        }
       })
     },
     verify: async (token) => {
@@ -118,13 +125,22 @@ export function createTokens(db: Db, keys: Keys, audit: Audit): Tokens {
       return { sub, role: role as Role, jti, models, exp: expiresAt / 1000 }
     },
     revoke: async (ctx, jti) => {
-      const row = await audit.change(ctx, { action: 'token.revoke', input: { jti } }, async (tx) => {
-        const [found] = await tx.select().from(tokens).where(eq(tokens.jti, jti))
-        if (!found) throw new Fault('token.not-found', 'No token has this id; see GET /api/v1/tokens.')
-        const revokedAt = found.revokedAt ?? Date.now()
-        await tx.update(tokens).set({ revokedAt }).where(eq(tokens.jti, jti))
-        return { result: { ...found, revokedAt }, object: `token/${jti}`, details: { sub: found.sub } }
-      })
+      const row = await audit.change(
+        ctx,
+        { action: 'token.revoke', input: { jti } },
+        async (tx) => {
+          const [found] = await tx.select().from(tokens).where(eq(tokens.jti, jti))
+          if (!found)
+            throw new Fault('token.not-found', 'No token has this id; see GET /api/v1/tokens.')
+          const revokedAt = found.revokedAt ?? Date.now()
+          await tx.update(tokens).set({ revokedAt }).where(eq(tokens.jti, jti))
+          return {
+            result: { ...found, revokedAt },
+            object: `token/${jti}`,
+            details: { sub: found.sub },
+          }
+        },
+      )
       for (const listener of listeners) listener(jti)
       return row
     },

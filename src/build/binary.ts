@@ -26,7 +26,10 @@ function nativePlugin(arch: Arch): Bun.BunPlugin {
         contents: readFileSync(replacement, 'utf8')
           .replace('relais-native-binding', join(folder, 'onnxruntime_binding.node'))
           .replace('relais-native-library', join(folder, 'libonnxruntime.so.1'))
-          .replace('RELAIS_NATIVE_DIGEST', JSON.stringify(digestOf(join(folder, 'libonnxruntime.so.1')))),
+          .replace(
+            'RELAIS_NATIVE_DIGEST',
+            JSON.stringify(digestOf(join(folder, 'libonnxruntime.so.1'))),
+          ),
       }))
     },
   }
@@ -38,7 +41,12 @@ async function build(arch: Arch, outfile: string): Promise<void> {
   const target = own ? `bun-linux-${arch}` : targets[arch]
   await Bun.build({
     entrypoints: [join(root, 'src/main.ts')],
-    compile: { outfile, target: target as 'bun-linux-x64', autoloadDotenv: false, autoloadBunfig: false },
+    compile: {
+      outfile,
+      target: target as 'bun-linux-x64',
+      autoloadDotenv: false,
+      autoloadBunfig: false,
+    },
     minify: { whitespace: true, syntax: true, identifiers: false },
     sourcemap: 'none',
     define: { RELAIS_COMMIT: JSON.stringify(commitOf()) },

@@ -1,12 +1,13 @@
-// Stands in for onnxruntime-node's binding module inside the binary: unpacks the native library once
-// under the data folder, named by its hash, and loads it from there.
-import bindingFile from 'relais-native-binding' with { type: 'file' }
-import libraryFile from 'relais-native-library' with { type: 'file' }
 import { dlopen } from 'bun:ffi'
 import { existsSync, mkdirSync, readFileSync, renameSync, statSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+
 import { Tensor } from 'onnxruntime-common'
+// Stands in for onnxruntime-node's binding module inside the binary: unpacks the native library once
+// under the data folder, named by its hash, and loads it from there.
+import bindingFile from 'relais-native-binding' with { type: 'file' }
+import libraryFile from 'relais-native-library' with { type: 'file' }
 
 const digest = RELAIS_NATIVE_DIGEST
 const root = globalThis.relaisNativeFolder ?? join(tmpdir(), `relais-${process.getuid()}`)

@@ -1,5 +1,6 @@
 // Calls to a server from the command line.
 import { readFileSync } from 'node:fs'
+
 import type { Args } from './command.ts'
 import { CommandError } from './command.ts'
 
@@ -66,13 +67,22 @@ export function clientOf(args: Args, env: Env): Client {
   const call: Client['call'] = async (method, path, body) => {
     const headers: Record<string, string> = {}
     if (token !== undefined) headers.authorization = `Bearer ${token}`
-    if (body !== undefined) headers['content-type'] = isStreamed(body) ? body.type : 'application/json'
+    if (body !== undefined)
+      headers['content-type'] = isStreamed(body) ? body.type : 'application/json'
     const sent = body === undefined ? null : isStreamed(body) ? body.stream : JSON.stringify(body)
     let response: Response
     try {
-      response = await fetch(`${url}${path}`, { method, headers, body: sent, timeout: false } as object)
+      response = await fetch(`${url}${path}`, {
+        method,
+        headers,
+        body: sent,
+        timeout: false,
+      } as object)
     } catch {
-      throw new CommandError(`no answer from ${url}`, 'Is it running? Start it with `relais serve`.')
+      throw new CommandError(
+        `no answer from ${url}`,
+        'Is it running? Start it with `relais serve`.',
+      )
     }
     if (!response.ok) throw await refusal(response)
     return response

@@ -51,9 +51,13 @@ export interface Command {
 
 /** Options of every command that talks to a server. */
 export const clientOptions: Record<string, Option> = {
-  'url': { type: 'string', value: 'URL', help: 'server; else RELAIS_URL, else http://127.0.0.1:8080' },
+  url: {
+    type: 'string',
+    value: 'URL',
+    help: 'server; else RELAIS_URL, else http://127.0.0.1:8080',
+  },
   'token-file': { type: 'string', value: 'FILE', help: 'file with the token; else RELAIS_TOKEN' },
-  'json': { type: 'boolean', help: 'print the answer as JSON' },
+  json: { type: 'boolean', help: 'print the answer as JSON' },
 }
 
 /** Reads arguments; throws UsageError for unknown options and for a wrong number of words. */
@@ -106,7 +110,10 @@ export function numberOf(text: string, what: string): number {
 }
 
 /** Rows under headings, columns aligned; long cells are cut. */
-export function table(headings: readonly string[], rows: readonly (readonly unknown[])[]): string[] {
+export function table(
+  headings: readonly string[],
+  rows: readonly (readonly unknown[])[],
+): string[] {
   const cell = (value: unknown): string => {
     const text = value === null || value === undefined ? '-' : String(value)
     return text.length > 60 ? `${text.slice(0, 59)}…` : text
@@ -114,6 +121,9 @@ export function table(headings: readonly string[], rows: readonly (readonly unkn
   const lines = [headings, ...rows].map((row) => row.map(cell))
   const widths = headings.map((_, at) => Math.max(...lines.map((line) => line[at]?.length ?? 0)))
   return lines.map((line) =>
-    line.map((text, at) => text.padEnd(widths[at] ?? 0)).join('  ').trimEnd(),
+    line
+      .map((text, at) => text.padEnd(widths[at] ?? 0))
+      .join('  ')
+      .trimEnd(),
   )
 }

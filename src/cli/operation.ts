@@ -1,12 +1,20 @@
 // relais audit, doctor, backup, restore, version.
-import { createWriteStream, existsSync, openSync, renameSync, rmSync } from 'node:fs'
-import { closeSync, fsyncSync } from 'node:fs'
+import {
+  closeSync,
+  createWriteStream,
+  existsSync,
+  fsyncSync,
+  openSync,
+  renameSync,
+  rmSync,
+} from 'node:fs'
+
 import { NewerSchemaError } from '../db/migrate.ts'
 import type { Finding } from '../upkeep/doctor.ts'
 import { restore as unpack, RestoreError } from '../upkeep/restore.ts'
 import { commit, version as binaryVersion } from '../version.ts'
 import { clientOf } from './client.ts'
-import { type Command, CommandError, clientOptions, table, UsageError } from './command.ts'
+import { clientOptions, type Command, CommandError, table, UsageError } from './command.ts'
 
 interface Entry {
   seq: number
@@ -28,7 +36,10 @@ export const audit: Command = {
   name: 'audit',
   usage: '',
   summary: 'show the audit trail, or check it',
-  options: { ...clientOptions, verify: { type: 'boolean', help: 'check every entry of the chain' } },
+  options: {
+    ...clientOptions,
+    verify: { type: 'boolean', help: 'check every entry of the chain' },
+  },
   example: 'relais audit --verify',
   run: async (args, output, env) => {
     const client = clientOf(args, env)
@@ -70,7 +81,11 @@ export const doctor: Command = {
     output.progress('')
     if (args.flag('json')) output.line(JSON.stringify(report))
     else {
-      const rows = report.findings.map(({ check, ok, detail }) => [ok ? 'ok' : 'FAIL', check, detail])
+      const rows = report.findings.map(({ check, ok, detail }) => [
+        ok ? 'ok' : 'FAIL',
+        check,
+        detail,
+      ])
       for (const line of table(['', 'CHECK', 'DETAIL'], rows)) output.line(line)
     }
     return report.ok ? 0 : 1
@@ -107,7 +122,9 @@ export const backup: Command = {
       throw new CommandError(`the backup was not completed: ${(error as Error).message}`)
     }
     output.progress('')
-    output.line(args.flag('json') ? JSON.stringify({ file, bytes }) : `saved ${bytes} bytes to ${file}`)
+    output.line(
+      args.flag('json') ? JSON.stringify({ file, bytes }) : `saved ${bytes} bytes to ${file}`,
+    )
     return 0
   },
 }

@@ -1,8 +1,10 @@
+import { readFileSync } from 'node:fs'
+
 // relais predict: rows from a CSV or JSON file to predictions.
 import { parse } from 'csv-parse/sync'
-import { readFileSync } from 'node:fs'
+
 import { clientOf } from './client.ts'
-import { type Command, CommandError, clientOptions, table, UsageError } from './command.ts'
+import { clientOptions, type Command, CommandError, table, UsageError } from './command.ts'
 
 type Row = Record<string, unknown> | unknown[]
 type Properties = Record<string, { type?: string }>
@@ -12,7 +14,9 @@ interface Docs {
 }
 
 interface Content {
-  'application/json': { schema: { properties: { instances?: { items: { properties: Properties } } } } }
+  'application/json': {
+    schema: { properties: { instances?: { items: { properties: Properties } } } }
+  }
 }
 
 /** A CSV cell as the column's type wants it; the server checks, here is only the notation. */

@@ -1,12 +1,12 @@
 // relais push: uploads a model file with what is known about it.
-import { existsSync, readFileSync, statSync } from 'node:fs'
-import { createReadStream } from 'node:fs'
+import { createReadStream, existsSync, readFileSync, statSync } from 'node:fs'
+
 import { clientOf, modelPath, type Streamed } from './client.ts'
 import {
   type Args,
+  clientOptions,
   type Command,
   CommandError,
-  clientOptions,
   type Output,
   pairsOf,
   UsageError,
@@ -99,14 +99,20 @@ export const push: Command = {
   options: {
     ...clientOptions,
     schema: { type: 'string', value: 'FILE', help: 'feature schema (JSON)' },
-    metric: { type: 'string', multiple: true, value: 'K=NUMBER', help: 'metric, e.g. accuracy=0.97' },
+    metric: {
+      type: 'string',
+      multiple: true,
+      value: 'K=NUMBER',
+      help: 'metric, e.g. accuracy=0.97',
+    },
     param: { type: 'string', multiple: true, value: 'K=V', help: 'parameter of the training' },
     tag: { type: 'string', multiple: true, value: 'K=V', help: 'tag' },
     commit: { type: 'string', value: 'SHA', help: 'git commit of the training code' },
     description: { type: 'string', value: 'TEXT', help: 'what this version is' },
     stage: { type: 'string', value: 'STAGE', help: 'move it there when its trial went well' },
   },
-  example: 'relais push iris model.onnx --schema schema.json --metric accuracy=0.97 --stage Staging',
+  example:
+    'relais push iris model.onnx --schema schema.json --metric accuracy=0.97 --stage Staging',
   run: async (args, output, env) => {
     const [name, file] = args.words as [string, string]
     const metadata = metadataOf(args)

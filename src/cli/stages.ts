@@ -1,6 +1,6 @@
 // relais promote, rollback, quarantine clear, models.
 import { clientOf, modelPath } from './client.ts'
-import { type Command, clientOptions, numberOf, table, UsageError } from './command.ts'
+import { clientOptions, type Command, numberOf, table, UsageError } from './command.ts'
 
 interface Moved {
   stage: string
@@ -14,8 +14,8 @@ export const promote: Command = {
   summary: 'move a version to a stage',
   options: {
     ...clientOptions,
-    'to': { type: 'string', value: 'STAGE', help: 'None, Staging, Production or Archived' },
-    'reason': { type: 'string', value: 'TEXT', help: 'kept in the history' },
+    to: { type: 'string', value: 'STAGE', help: 'None, Staging, Production or Archived' },
+    reason: { type: 'string', value: 'TEXT', help: 'kept in the history' },
     'keep-existing': { type: 'boolean', help: 'do not archive what is in the stage now' },
   },
   example: 'relais promote iris 3 --to Production --reason "passed review"',
@@ -54,9 +54,13 @@ export const rollback: Command = {
   summary: 'serve the last good version again',
   options: {
     ...clientOptions,
-    'stage': { type: 'string', value: 'STAGE', help: 'Production or Staging [Production]' },
-    'demote-to': { type: 'string', value: 'STAGE', help: 'where the present version goes [Archived]' },
-    'reason': { type: 'string', value: 'TEXT', help: 'kept in the history' },
+    stage: { type: 'string', value: 'STAGE', help: 'Production or Staging [Production]' },
+    'demote-to': {
+      type: 'string',
+      value: 'STAGE',
+      help: 'where the present version goes [Archived]',
+    },
+    reason: { type: 'string', value: 'TEXT', help: 'kept in the history' },
   },
   example: 'relais rollback iris --demote-to Staging',
   run: async (args, output, env) => {
@@ -66,14 +70,18 @@ export const rollback: Command = {
       demote_to: args.text('demote-to'),
       reason: args.text('reason'),
     }
-    const body = Object.fromEntries(Object.entries(given).filter(([, value]) => value !== undefined))
+    const body = Object.fromEntries(
+      Object.entries(given).filter(([, value]) => value !== undefined),
+    )
     const path = `${modelPath(name)}/rollback`
     const done = await clientOf(args, env).json<RolledBack>('POST', path, body)
     if (args.flag('json')) {
       output.line(JSON.stringify(done))
       return 0
     }
-    output.line(`${name} serves version ${done.live_version}, was ${done.rolled_back_from ?? 'empty'}`)
+    output.line(
+      `${name} serves version ${done.live_version}, was ${done.rolled_back_from ?? 'empty'}`,
+    )
     for (const { version, to } of done.demoted) output.line(`version ${version} is in ${to}`)
     return 0
   },
@@ -89,7 +97,9 @@ export const quarantineClear: Command = {
     const [name, version] = args.words as [string, string]
     const path = `${modelPath(name)}/versions/${numberOf(version, 'VERSION')}/quarantine`
     const view = await clientOf(args, env).json<object>('DELETE', path)
-    output.line(args.flag('json') ? JSON.stringify(view) : `${name} version ${version} may serve again`)
+    output.line(
+      args.flag('json') ? JSON.stringify(view) : `${name} version ${version} may serve again`,
+    )
     return 0
   },
 }
@@ -118,10 +128,28 @@ function versionRow(view: VersionView): unknown[] {
   const state = view.quarantine ? `quarantined: ${view.quarantine.reason}` : view.servability
   const when = view.created_at.slice(0, 19)
   const { version, stage, aliases, created_by: by, git_commit: commit } = view
-  return [version, stage, state, aliases.join(','), metrics.join(' '), by, when, commit?.slice(0, 8)]
+  return [
+    version,
+    stage,
+    state,
+    aliases.join(','),
+    metrics.join(' '),
+    by,
+    when,
+    commit?.slice(0, 8),
+  ]
 }
 
-const versionHeadings = ['VERSION', 'STAGE', 'STATE', 'ALIASES', 'METRICS', 'BY', 'CREATED', 'COMMIT']
+const versionHeadings = [
+  'VERSION',
+  'STAGE',
+  'STATE',
+  'ALIASES',
+  'METRICS',
+  'BY',
+  'CREATED',
+  'COMMIT',
+]
 
 /** Follows next_page_token to the end. */
 async function everyPage<T>(
@@ -167,7 +195,9 @@ export const models: Command = {
         model.latest_version,
         model.stages.Production?.live_version,
         model.stages.Staging?.live_version,
-        Object.entries(model.aliases).map(([alias, version]) => `${alias}=${version}`).join(' '),
+        Object.entries(model.aliases)
+          .map(([alias, version]) => `${alias}=${version}`)
+          .join(' '),
       ])
       const headings = ['MODEL', 'LATEST', 'PRODUCTION', 'STAGING', 'ALIASES']
       for (const line of table(headings, rows)) output.line(line)

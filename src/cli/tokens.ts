@@ -1,12 +1,13 @@
 // relais token create | revoke | list, relais keys rotate.
 import { existsSync } from 'node:fs'
 import { join } from 'node:path'
+
 import { parseDuration } from '../config.ts'
 import { type Role, roles } from '../core/principal.ts'
 import { closeFoundation, localContext, openFoundation } from '../parts.ts'
 import { createLog } from '../telemetry/log.ts'
 import { clientOf } from './client.ts'
-import { type Command, CommandError, clientOptions, table, UsageError } from './command.ts'
+import { clientOptions, type Command, CommandError, table, UsageError } from './command.ts'
 
 interface Wanted {
   sub: string
@@ -18,7 +19,10 @@ interface Wanted {
 /** Works on the folder itself, also beside a running server. Its log is not for this reader. */
 async function createLocally(data: string, wanted: Wanted): Promise<string> {
   if (!existsSync(join(data, 'relais.db'))) {
-    throw new CommandError(`${data} holds no relais data`, 'Start `relais serve --data` there once.')
+    throw new CommandError(
+      `${data} holds no relais data`,
+      'Start `relais serve --data` there once.',
+    )
   }
   const quiet = { write: () => 0, flush: () => 0 }
   const log = createLog('error', {}, quiet)
@@ -47,9 +51,14 @@ export const tokenCreate: Command = {
   run: async (args, output, env) => {
     const sub = args.text('sub')
     const role = args.text('role') as Role | undefined
-    if (sub === undefined || role === undefined) throw new UsageError('--sub and --role are required')
+    if (sub === undefined || role === undefined)
+      throw new UsageError('--sub and --role are required')
     if (!roles.includes(role)) throw new UsageError(`--role is one of ${roles.join(', ')}`)
-    const models = args.text('models')?.split(',').map((glob) => glob.trim()) ?? null
+    const models =
+      args
+        .text('models')
+        ?.split(',')
+        .map((glob) => glob.trim()) ?? null
     let ttl: number
     try {
       ttl = parseDuration(args.text('ttl') ?? '12h')
@@ -130,7 +139,11 @@ export const keysRotate: Command = {
   example: 'relais keys rotate',
   run: async (args, output, env) => {
     const body = { retire_old: args.flag('retire-old') }
-    const made = await clientOf(args, env).json<{ kid: string }>('POST', '/api/v1/keys/rotate', body)
+    const made = await clientOf(args, env).json<{ kid: string }>(
+      'POST',
+      '/api/v1/keys/rotate',
+      body,
+    )
     output.line(args.flag('json') ? JSON.stringify(made) : `signing with key ${made.kid}`)
     return 0
   },

@@ -42,7 +42,7 @@ export const faults = {
   'model.unsupported': [422, 'The model has inputs or outputs that cannot be served'],
   'inference.failed': [422, 'The model refused this input'],
   'inference.poison-request': [500, 'This request crashes the model'],
-  'internal': [500, 'Something went wrong on our side'],
+  internal: [500, 'Something went wrong on our side'],
   'service.starting': [503, 'The server is still starting'],
   'service.draining': [503, 'The server is shutting down'],
   'model.loading': [503, 'The model is still loading'],

@@ -49,13 +49,13 @@ const registry: Right[] = [
  * a Production version, other authors' versions, protected aliases) are in `auth/policy.ts`.
  */
 export const grants: Record<Role, ReadonlySet<Right>> = {
-  'viewer': new Set<Right>(['models:read', 'metrics:read']),
-  'predictor': new Set<Right>(['models:predict']),
+  viewer: new Set<Right>(['models:read', 'metrics:read']),
+  predictor: new Set<Right>(['models:predict']),
   'data-scientist': new Set(registry),
   'ml-lead': new Set<Right>([...registry, 'stage:Production']),
-  'ci': new Set<Right>([...registry, 'stage:Production']),
-  'auditor': new Set<Right>(['models:read', 'metrics:read', 'audit:read']),
-  'admin': new Set(rights),
+  ci: new Set<Right>([...registry, 'stage:Production']),
+  auditor: new Set<Right>(['models:read', 'metrics:read', 'audit:read']),
+  admin: new Set(rights),
 }
 
 /** The one who acts in a request. `models` narrows the role to model-name globs; null means all. */

@@ -1,5 +1,13 @@
 // Column makers per database, so that `tables.ts` is written once.
-import { integer, primaryKey, real, sqliteTable, text, uniqueIndex, index } from 'drizzle-orm/sqlite-core'
+import {
+  index,
+  integer,
+  primaryKey,
+  real,
+  sqliteTable,
+  text,
+  uniqueIndex,
+} from 'drizzle-orm/sqlite-core'
 
 /** SQLite: times are milliseconds since the epoch, JSON columns hold objects or arrays as text. */
 export const sqliteKit = {

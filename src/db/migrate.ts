@@ -2,6 +2,7 @@
 import type { Database } from 'bun:sqlite'
 import { existsSync, mkdirSync } from 'node:fs'
 import { join } from 'node:path'
+
 import start from '../../migrations/sqlite/0000_start.sql' with { type: 'text' }
 import auditAppendOnly from '../../migrations/sqlite/0001_audit_append_only.sql' with { type: 'text' }
 

@@ -1,8 +1,10 @@
 // SQLite: one connection that writes behind a serial queue, one that only reads.
 import { Database } from 'bun:sqlite'
-import { drizzle } from 'drizzle-orm/bun-sqlite'
 import { chmodSync, statSync } from 'node:fs'
 import { dirname, join } from 'node:path'
+
+import { drizzle } from 'drizzle-orm/bun-sqlite'
+
 import { serialQueue } from '../core/queue.ts'
 import type { Db, Queries } from './db.ts'
 import { migrate } from './migrate.ts'

@@ -1,5 +1,6 @@
 // Every table, once. Migrations are generated from this file (`bun run generate`).
 import { sql } from 'drizzle-orm'
+
 import { type Kit, sqliteKit } from './kits.ts'
 
 export type Json = Record<string, unknown>
@@ -18,13 +19,21 @@ function modelTables(kit: Kit) {
       updatedAt: kit.time('updated_at').notNull(),
       deletedAt: kit.time('deleted_at'),
     },
-    (t) => [kit.uniqueIndex('models_name').on(t.name).where(sql`deleted_at is null`)],
+    (t) => [
+      kit
+        .uniqueIndex('models_name')
+        .on(t.name)
+        .where(sql`deleted_at is null`),
+    ],
   )
   const versions = kit.table(
     'versions',
     {
       id: kit.text('id').primaryKey(),
-      modelId: kit.text('model_id').notNull().references(() => models.id),
+      modelId: kit
+        .text('model_id')
+        .notNull()
+        .references(() => models.id),
       version: kit.int('version').notNull(),
       stage: kit.text('stage').notNull(),
       status: kit.text('status').notNull(),

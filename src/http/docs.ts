@@ -1,10 +1,12 @@
 // Swagger UI from the binary, and the OpenAPI document behind it.
 import { swagger } from '@elysiajs/swagger'
-import { Elysia, type AnyElysia } from 'elysia'
-import css from 'swagger-ui-dist/swagger-ui.css' with { type: 'file' }
-import bundle from 'swagger-ui-dist/swagger-ui-bundle.js' with { type: 'file' }
+import { type AnyElysia, Elysia } from 'elysia'
 import icon from 'swagger-ui-dist/favicon-32x32.png' with { type: 'file' }
+import bundle from 'swagger-ui-dist/swagger-ui-bundle.js' with { type: 'file' }
+
 import type { Guard } from './guard.ts'
+
+import css from 'swagger-ui-dist/swagger-ui.css' with { type: 'file' }
 
 type Document = Record<string, unknown> & { paths: Record<string, unknown> }
 
@@ -75,7 +77,8 @@ function onlyJson(document: Document): void {
     for (const operation of Object.values(path as Record<string, { requestBody?: Body }>)) {
       const content = operation.requestBody?.content
       const json = content?.['application/json']
-      if (operation.requestBody && json) operation.requestBody.content = { 'application/json': json }
+      if (operation.requestBody && json)
+        operation.requestBody.content = { 'application/json': json }
     }
   }
 }

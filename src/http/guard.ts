@@ -1,5 +1,6 @@
 // Who may pass: the list of public paths, and the guard every other route declares.
 import { Elysia } from 'elysia'
+
 import type { Context } from '../core/context.ts'
 import type { Right } from '../core/principal.ts'
 import { exchangeOf, type RouteClass } from './request.ts'
@@ -40,7 +41,7 @@ export function guard(require: Require) {
         const exchange = exchangeOf(request)
         exchange.route = route
         exchange.routeClass = need.class ?? 'registry'
-        const { model } = params as { model?: string }
+        const { model } = (params ?? {}) as { model?: string }
         if (need.right !== 'self') await require(exchange, need.right, model, need.action)
       },
     }),

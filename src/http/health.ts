@@ -1,5 +1,6 @@
 // Liveness, readiness and health: what probes and load balancers ask.
 import { Elysia } from 'elysia'
+
 import type { Guard } from './guard.ts'
 import { exchangeOf } from './request.ts'
 
@@ -13,7 +14,13 @@ export interface HealthReport {
   draining: boolean
   models: { production: number; serving: number; fallback: number; failed: number }
   /** With a token: one line per model that is not served as its stage says. */
-  notes: { model: string; stage: string; stage_version: number; serving: number | null; why: string }[]
+  notes: {
+    model: string
+    stage: string
+    stage_version: number
+    serving: number | null
+    why: string
+  }[]
   safe_mode: boolean
 }
 
@@ -39,7 +46,8 @@ function registryHealth(report: HealthReport): Answer {
 
 function readiness(report: HealthReport, strict: boolean): Answer {
   const base = registryHealth(report)
-  if (base.code === 503 || !report.started || report.draining) return { status: 'failed', code: 503 }
+  if (base.code === 503 || !report.started || report.draining)
+    return { status: 'failed', code: 503 }
   const { failed, fallback } = report.models
   if (failed + fallback === 0 && !report.safe_mode) return base
   return { status: 'degraded', code: strict ? 503 : 200 }

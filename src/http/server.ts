@@ -1,7 +1,8 @@
 // The listener: every request passes here, in this order: identify, authenticate, limit, dispatch,
 // answer, count, log. Nothing reads a byte of a body before the caller is known.
 import type { Server } from 'bun'
-import { type Fault, tooLarge, toFault } from '../core/fault.ts'
+
+import { type Fault, toFault, tooLarge } from '../core/fault.ts'
 import type { Principal } from '../core/principal.ts'
 import type { Log } from '../telemetry/log.ts'
 import type { Metrics } from '../telemetry/metrics.ts'
@@ -57,7 +58,10 @@ function httpSeries(metrics: Metrics): (exchange: Exchange, status: number) => R
     const labels = { method, route, route_class: routeClass }
     const series = {
       requests: metrics.httpRequests.of({ ...labels, code: String(status) }),
-      duration: metrics.httpDuration.of({ ...labels, status_class: `${Math.floor(status / 100)}xx` }),
+      duration: metrics.httpDuration.of({
+        ...labels,
+        status_class: `${Math.floor(status / 100)}xx`,
+      }),
     }
     known.set(key, series)
     return series
@@ -118,7 +122,8 @@ export class HttpServer {
     return response
   }
 
-  private readonly peer = (request: Request): string => this.server?.requestIP(request)?.address ?? ''
+  private readonly peer = (request: Request): string =>
+    this.server?.requestIP(request)?.address ?? ''
 
   private dispatch(exchange: Exchange): Promise<Response> | Response {
     const { path, request } = exchange

@@ -1,7 +1,7 @@
-// Requests for one loaded version that wait for their engine; those that may travel together do.
-import { type Kind, kinds, readTensors, tensorFrame } from './frames.ts'
 import { Fault } from '../core/fault.ts'
 import { elements, type Tensor } from '../onnx/tensor.ts'
+// Requests for one loaded version that wait for their engine; those that may travel together do.
+import { type Kind, kinds, readTensors, tensorFrame } from './frames.ts'
 import type { Frame } from './frames.ts'
 
 /** Outputs of a run; a request's own rows start at `from`. */
@@ -160,5 +160,8 @@ export function settle(batch: Batch, frame: Frame): void {
 
 /** Bytes of a request's tensors, for limits. */
 export function bytesOf(tensors: readonly Tensor[]): number {
-  return tensors.reduce((sum, { type, data }) => sum + data.length * (elements[type].bytes || 32), 0)
+  return tensors.reduce(
+    (sum, { type, data }) => sum + data.length * (elements[type].bytes || 32),
+    0,
+  )
 }

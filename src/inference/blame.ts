@@ -62,7 +62,9 @@ export class Blame {
     const lane = this.options.isolation()
     const queue = this.queueOf(deployment, request.principal, lane)
     if (queue.waiting >= mostSuspended) {
-      request.reject(new Fault('engine.busy', 'Too many suspicious requests wait; try again later.'))
+      request.reject(
+        new Fault('engine.busy', 'Too many suspicious requests wait; try again later.'),
+      )
       return
     }
     request.deadline = performance.now() + patience

@@ -3,8 +3,8 @@ import { Fault } from '../core/fault.ts'
 import { serialQueue } from '../core/queue.ts'
 import type { Db } from '../db/db.ts'
 import type { VersionRow } from '../db/tables.ts'
-import { resolveVersion } from '../registry/versions.ts'
 import { stageNamed } from '../registry/stages.ts'
+import { resolveVersion } from '../registry/versions.ts'
 import type { Storage } from '../storage/storage.ts'
 import type { Log } from '../telemetry/log.ts'
 import type { Metrics } from '../telemetry/metrics.ts'
@@ -58,7 +58,10 @@ export class Deployments {
   private readonly inOrder = serialQueue()
   private readonly routes = new Map<string, Route>()
   /** All loaded or loading deployments by version and lane. */
-  private readonly loaded = new Map<string, { deployment: Deployment; ready: Promise<string | null> }>()
+  private readonly loaded = new Map<
+    string,
+    { deployment: Deployment; ready: Promise<string | null> }
+  >()
   private readonly onDemand = new Map<string, Deployment>()
   /** Versions that are about to enter a stage: loaded, not yet wanted by the registry. */
   private readonly pinned = new Set<string>()
@@ -75,7 +78,8 @@ export class Deployments {
       log,
       metrics,
       quarantine: (deployment, reason) => void this.quarantine(deployment, reason),
-      find: (handle) => [...this.loaded.values()].find((l) => l.deployment.handle === handle)?.deployment,
+      find: (handle) =>
+        [...this.loaded.values()].find((l) => l.deployment.handle === handle)?.deployment,
     })
   }
 
@@ -184,7 +188,10 @@ export class Deployments {
   private absent(route: Route, stage: DesiredStage['stage']): Fault {
     const { live, why } = route.stages[stage]
     if (live === null) {
-      return new Fault('stage.empty', `${route.model} has no version in ${stage}; promote one first.`)
+      return new Fault(
+        'stage.empty',
+        `${route.model} has no version in ${stage}; promote one first.`,
+      )
     }
     return new Fault('model.unavailable', why === '' ? 'The version is not loaded.' : why)
   }
@@ -239,7 +246,9 @@ export class Deployments {
       if (row.servability !== 'servable' || row.quarantinedAt !== null) continue
       const held = [...kept].find((deployment) => deployment.row.id === row.id)
       if (held) continue
-      const { deployment, why } = await this.ensure(desired.model.name, row, false).catch(() => failed)
+      const { deployment, why } = await this.ensure(desired.model.name, row, false).catch(
+        () => failed,
+      )
       if (why !== null || deployment === null) continue
       kept.add(deployment)
       this.onDemand.set(`${desired.model.id}/${row.version}`, deployment)
@@ -289,7 +298,9 @@ export class Deployments {
 
   /** Loaded on demand, used by nobody now, longest ago. */
   private leastUsed(): Deployment | undefined {
-    const serving = new Set([...this.routes.values()].flatMap((r) => Object.values(r.stages).map((s) => s.serving)))
+    const serving = new Set(
+      [...this.routes.values()].flatMap((r) => Object.values(r.stages).map((s) => s.serving)),
+    )
     return [...this.onDemand.values()]
       .filter((deployment) => deployment.holds === 0 && !serving.has(deployment))
       .sort((a, b) => a.lastUsed - b.lastUsed)[0]

@@ -1,5 +1,6 @@
 // What the registry says should be served: per model the candidates for each stage, best first.
 import { and, eq, isNull } from 'drizzle-orm'
+
 import type { Queries } from '../db/db.ts'
 import { aliases, type ModelRow, models, type VersionRow, versions } from '../db/tables.ts'
 import {
@@ -30,7 +31,11 @@ export interface Desired {
 const sound = (row: VersionRow): boolean =>
   row.servability === 'servable' && row.quarantinedAt === null && row.deletedAt === null
 
-async function versionRow(q: Queries, modelId: string, version: number): Promise<VersionRow | null> {
+async function versionRow(
+  q: Queries,
+  modelId: string,
+  version: number,
+): Promise<VersionRow | null> {
   const [row] = await q
     .select()
     .from(versions)
@@ -60,7 +65,12 @@ async function desiredStage(
   const live = await liveIn(q, modelId, stage)
   if (!live) {
     const held = await inGrace(q, modelId, stage, options.grace)
-    return { stage, live: null, candidates: held ? [held.row] : [], graceUntil: held?.until ?? null }
+    return {
+      stage,
+      live: null,
+      candidates: held ? [held.row] : [],
+      graceUntil: held?.until ?? null,
+    }
   }
   const earlier = await earlierLives(q, modelId, stage, live.version)
   const beside = (await holdersOf(q, modelId, stage)).toReversed()

@@ -1,7 +1,16 @@
 // The engine: a child process that holds sessions and answers frames, one after the other.
 // It has nothing else to do, so it reads with blocking calls: no event loop between frame and run.
 import { writeSync } from 'node:fs'
-import { type Frame, FrameReader, jsonFrame, kinds, readJson, readTensors, tensorFrame } from './frames.ts'
+
+import {
+  type Frame,
+  FrameReader,
+  jsonFrame,
+  kinds,
+  readJson,
+  readTensors,
+  tensorFrame,
+} from './frames.ts'
 import { confine } from './sandbox.ts'
 import {
   CorruptArtifactError,
@@ -45,7 +54,9 @@ class Engine {
     const { id } = frame
     switch (frame.kind) {
       case kinds.load:
-        send(jsonFrame({ id, kind: kinds.json }, await this.load(readJson<LoadOrder>(frame.payload))))
+        send(
+          jsonFrame({ id, kind: kinds.json }, await this.load(readJson<LoadOrder>(frame.payload))),
+        )
         return
       case kinds.unload: {
         const { handle } = readJson<{ handle: number }>(frame.payload)

@@ -4,7 +4,14 @@
 //   u32 length of the frame | u32 id | u8 kind | 3 bytes unused | u32 first argument | payload
 // A tensor is: u8 type | u8 rank | u16 unused | u32 bytes | u32 dims… | padding to 8 | data | padding.
 // Strings travel as a JSON list; all numbers are little-endian, as every supported machine is.
-import { allocate, countOf, elementOf, elements, type Tensor, type TensorData } from '../onnx/tensor.ts'
+import {
+  allocate,
+  countOf,
+  elementOf,
+  elements,
+  type Tensor,
+  type TensorData,
+} from '../onnx/tensor.ts'
 
 export const headBytes = 16
 

@@ -286,6 +286,11 @@ export class Lane {
     }
     const runs = flights.filter((flight) => flight.kind === 'run').map((flight) => flight.batch)
     const head = first?.kind === 'run' ? first.batch : null
-    if (runs.length > 0) this.options.onCasualties(cause, head, runs.filter((run) => run !== head))
+    if (runs.length > 0)
+      this.options.onCasualties(
+        cause,
+        head,
+        runs.filter((run) => run !== head),
+      )
   }
 }

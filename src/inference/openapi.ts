@@ -1,7 +1,7 @@
-// The predict entry of a live model in the OpenAPI document: typed columns and an example that runs.
-import { countOf, element, elements, type ElementType } from '../onnx/tensor.ts'
 import type { Slot } from '../onnx/model.ts'
 import type { Column } from '../onnx/signature.ts'
+// The predict entry of a live model in the OpenAPI document: typed columns and an example that runs.
+import { countOf, element, elements, type ElementType } from '../onnx/tensor.ts'
 import type { Deployment } from './deployment.ts'
 import { randomFrom, sampleTensors } from './sample.ts'
 import type { TrialReport } from './trial.ts'
@@ -57,7 +57,9 @@ function nestedList(tensor: ReturnType<typeof sampleTensors>[number], axis = 0, 
     return typeof value === 'number' ? Number(value.toPrecision(4)) : value
   }
   const stride = countOf(tensor.dims.slice(axis + 1))
-  return Array.from({ length: tensor.dims[axis] ?? 0 }, (_, i) => nestedList(tensor, axis + 1, at + i * stride))
+  return Array.from({ length: tensor.dims[axis] ?? 0 }, (_, i) =>
+    nestedList(tensor, axis + 1, at + i * stride),
+  )
 }
 
 function sampleOf(deployment: Deployment) {
@@ -84,7 +86,12 @@ function requestOf(deployment: Deployment): { schema: Json; example: unknown } {
   if (schema.form === 'columns') {
     const properties = Object.fromEntries(schema.columns.map((c) => [c.name, columnSchema(c)]))
     const required = schema.columns.map((column) => column.name)
-    const row = { type: 'object', properties, required, additionalProperties: schema.extra_columns === 'ignore' }
+    const row = {
+      type: 'object',
+      properties,
+      required,
+      additionalProperties: schema.extra_columns === 'ignore',
+    }
     return {
       schema: {
         type: 'object',
@@ -94,7 +101,9 @@ function requestOf(deployment: Deployment): { schema: Json; example: unknown } {
       example: { instances: [rowExample(deployment)] },
     }
   }
-  const properties = Object.fromEntries(signature.inputs.map((slot) => [slot.name, tensorSchema(slot)]))
+  const properties = Object.fromEntries(
+    signature.inputs.map((slot) => [slot.name, tensorSchema(slot)]),
+  )
   const inputs = { type: 'object', properties, required: Object.keys(properties) }
   const tensors = sampleOf(deployment)
   const values = tensors.reduce((sum, { data }) => sum + data.length, 0)
@@ -116,7 +125,9 @@ function answerOf(deployment: Deployment): Json {
   })
   const [only] = outputs
   const value =
-    outputs.length === 1 && only ? only[1] : { type: 'object', properties: Object.fromEntries(outputs) }
+    outputs.length === 1 && only
+      ? only[1]
+      : { type: 'object', properties: Object.fromEntries(outputs) }
   return {
     type: 'object',
     properties: {
@@ -143,7 +154,10 @@ export function predictEntry(deployment: Deployment): [string, Json] {
         security: [{ bearer: [] }],
         requestBody: { required: true, content: { 'application/json': { schema, example } } },
         responses: {
-          200: { description: 'Predictions', content: { 'application/json': { schema: answerOf(deployment) } } },
+          200: {
+            description: 'Predictions',
+            content: { 'application/json': { schema: answerOf(deployment) } },
+          },
           401: fault('No valid token'),
           403: fault('The token may not predict with this model'),
           422: fault('The input does not fit; errors names each place'),

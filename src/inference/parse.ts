@@ -40,7 +40,11 @@ const parseExactly = JSON.parse as (
  * The JSON value of a body. `wide`: the model takes 64-bit integers, so those beyond 2^53 are kept
  * exact. Throws `request.too-large` or `request.malformed`.
  */
-export async function readJsonBody(request: Request, most: number, wide: boolean): Promise<unknown> {
+export async function readJsonBody(
+  request: Request,
+  most: number,
+  wide: boolean,
+): Promise<unknown> {
   const declared = Number(request.headers.get('content-length') ?? Number.NaN)
   if (declared <= worthScanning && !wide) {
     return request.json().catch(() => {

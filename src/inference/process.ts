@@ -1,8 +1,10 @@
+import { readFileSync } from 'node:fs'
+
 // One engine process as the server sees it: start, send frames, hear answers, learn why it ended.
 import type { Socket, Subprocess } from 'bun'
-import { readFileSync } from 'node:fs'
+
 import { type Frame, FrameReader } from './frames.ts'
-import { type ChildHome, childCommand, diedOfMemory, tailOf } from './spawn.ts'
+import { childCommand, type ChildHome, diedOfMemory, tailOf } from './spawn.ts'
 
 /** Why an engine ended. Only `crash` and `hang` put blame on a version (RULES §6). */
 export type EndCause = 'crash' | 'hang' | 'memory' | 'killed' | 'stopped'

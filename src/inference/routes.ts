@@ -1,8 +1,8 @@
+import { Fault } from '../core/fault.ts'
+import { newId } from '../core/ids.ts'
 // KServe V1 and TensorFlow Serving's REST: model list, status, predict. Outside Elysia, because
 // these paths hold colons and this is the hot path.
 import { can } from '../core/principal.ts'
-import { Fault } from '../core/fault.ts'
-import { newId } from '../core/ids.ts'
 import type { Exchange, RouteClass } from '../http/request.ts'
 import type { Door } from '../http/server.ts'
 import type { Tensor } from '../onnx/tensor.ts'
@@ -38,7 +38,12 @@ function targetOf(path: string): Target | null {
   const suffix = verb === 'predict' ? ':predict' : ''
   if (model === undefined || model === '') return null
   if (parts.length === 1) {
-    return { model: named(model), reference: undefined, verb, template: `${prefix}/{model}${suffix}` }
+    return {
+      model: named(model),
+      reference: undefined,
+      verb,
+      template: `${prefix}/{model}${suffix}`,
+    }
   }
   if (parts.length !== 3 || !reference || (kind !== 'versions' && kind !== 'labels')) return null
   // A version is a number, a label never is: `labels/3` must not mean version 3.
@@ -48,7 +53,10 @@ function targetOf(path: string): Target | null {
 }
 
 /** Number of rows and tensors of a body in either form. */
-function tensorsOf(deployment: Deployment, body: unknown): { tensors: Tensor[]; rows: number; form: Form } {
+function tensorsOf(
+  deployment: Deployment,
+  body: unknown,
+): { tensors: Tensor[]; rows: number; form: Form } {
   const isObject = typeof body === 'object' && body !== null && !Array.isArray(body)
   const given = (isObject ? body : {}) as { instances?: unknown; inputs?: unknown }
   if ((given.instances === undefined) === (given.inputs === undefined)) {
@@ -106,7 +114,8 @@ export function predictDoor(options: PredictDoorOptions): Door {
     exchange.routeClass = 'predict'
     exchange.model = model
     requirePredict(principal, model)
-    const found = reference === undefined ? deployments.production(model) : deployments.find(model, reference)
+    const found =
+      reference === undefined ? deployments.production(model) : deployments.find(model, reference)
     return withDeployment(options, found, async (deployment) => {
       exchange.modelVersion = deployment.version
       const body = await readJsonBody(request, maxBody, deployment.validator.wide)
@@ -138,7 +147,8 @@ export function predictDoor(options: PredictDoorOptions): Door {
 
   const list = ({ principal }: Exchange): Response => {
     const visible = [...deployments.all].filter(
-      ({ model }) => can(principal, 'models:read', model) || can(principal, 'models:predict', model),
+      ({ model }) =>
+        can(principal, 'models:read', model) || can(principal, 'models:predict', model),
     )
     return Response.json({ models: visible.map(({ model }) => model).sort() })
   }
@@ -159,7 +169,8 @@ export function predictDoor(options: PredictDoorOptions): Door {
   }
 
   return {
-    owns: (path) => path.startsWith(prefix) && (path.length === prefix.length || path[prefix.length] === '/'),
+    owns: (path) =>
+      path.startsWith(prefix) && (path.length === prefix.length || path[prefix.length] === '/'),
     routes,
     handle: dispatch,
     problemMembers: (fault) => ({ error: fault.message }),

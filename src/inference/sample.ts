@@ -55,7 +55,12 @@ export function sampleTensors(
 ): Tensor[] {
   const tensors = model.signature.inputs.map((slot): Tensor => {
     const dims = (slot.shape ?? [rows]).map((dim, axis) => sizeOf(dim, axis, rows, free))
-    const tensor = { name: slot.name, type: slot.type, dims, data: allocate(slot.type, countOf(dims)) }
+    const tensor = {
+      name: slot.name,
+      type: slot.type,
+      dims,
+      data: allocate(slot.type, countOf(dims)),
+    }
     const count = tensor.data.length
     for (let at = 0; at < count; at += 1) store(tensor, at, valueFor(slot.type, random))
     return tensor

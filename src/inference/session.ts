@@ -1,9 +1,11 @@
 // One ONNX Runtime session. Only engines and trials import this: it blocks and can take down its
 // process. It owns onnxruntime-node.
 import { readSync } from 'node:fs'
+
 import type * as Ort from 'onnxruntime-node'
-import { digestFile } from '../storage/fs.ts'
+
 import type { Tensor, TensorData } from '../onnx/tensor.ts'
+import { digestFile } from '../storage/fs.ts'
 
 export interface SessionOptions {
   path: string
@@ -23,7 +25,7 @@ export interface Loaded {
 let runtime: typeof Ort | null = null
 
 /** Loads the native library. float16 needs care: Bun's Float16Array is unknown to the binding. */
-async function ort(): Promise<typeof Ort> {
+export async function loadRuntime(): Promise<typeof Ort> {
   if (runtime) return runtime
   const loaded = await import('onnxruntime-node')
   Reflect.deleteProperty(globalThis, 'Float16Array')
@@ -43,7 +45,7 @@ export class CorruptArtifactError extends Error {}
 export async function openSession(options: SessionOptions): Promise<Loaded> {
   const { path, sha256, threads, inputs: inputNames, outputs: outputNames } = options
   if ((await digestFile(path)) !== sha256) throw new CorruptArtifactError('artifact is damaged')
-  const { InferenceSession, Tensor: OrtTensor } = await ort()
+  const { InferenceSession, Tensor: OrtTensor } = await loadRuntime()
   const session = await InferenceSession.create(path, {
     executionProviders: ['cpu'],
     graphOptimizationLevel: 'all',
@@ -57,7 +59,11 @@ export async function openSession(options: SessionOptions): Promise<Loaded> {
     run: async (inputs) => {
       const feeds: Record<string, Ort.Tensor> = {}
       for (const [at, { type, data, dims }] of inputs.entries()) {
-        feeds[inputNames[at] as string] = new OrtTensor(type as 'float32', data as Float32Array, dims)
+        feeds[inputNames[at] as string] = new OrtTensor(
+          type as 'float32',
+          data as Float32Array,
+          dims,
+        )
       }
       const outputs = await session.run(feeds, outputNames)
       return outputNames.map((name) => {

@@ -1,12 +1,20 @@
 // The throw-away child of a trial: reads, rewrites, loads, warms, times a model and proves batching.
 import { closeSync, fsyncSync, openSync, readFileSync, writeSync } from 'node:fs'
+
 import { Fault } from '../core/fault.ts'
 import { type Intake, readModel, type Signature } from '../onnx/model.ts'
 import { drawSchema, type FeatureSchema, readSchema } from '../onnx/signature.ts'
 import { agree, element, type Tensor } from '../onnx/tensor.ts'
 import { freeSizes, randomFrom, sampleTensors, sliceRows } from './sample.ts'
 import { confine } from './sandbox.ts'
-import { CorruptArtifactError, isMemoryError, type Loaded, openSession, safeReason } from './session.ts'
+import {
+  CorruptArtifactError,
+  isMemoryError,
+  type Loaded,
+  loadRuntime,
+  openSession,
+  safeReason,
+} from './session.ts'
 import type { TrialMessage, TrialOrder, TrialReport } from './trial.ts'
 
 const proofRows = 8
@@ -21,7 +29,10 @@ function residentBytes(): number {
   return Number(readFileSync('/proc/self/statm', 'utf8').split(' ')[1]) * 4096
 }
 
-function writePieces(path: string, pieces: readonly Uint8Array[]): { sha256: string; size: number } {
+function writePieces(
+  path: string,
+  pieces: readonly Uint8Array[],
+): { sha256: string; size: number } {
   const hasher = new Bun.CryptoHasher('sha256')
   const fd = openSync(path, 'wx', 0o600)
   let size = 0
@@ -49,7 +60,8 @@ function intake(order: TrialOrder): Candidate {
   if (order.known) return { ...order.known, path: order.path, sha256: order.sha256 }
   const read: Intake = readModel(Bun.mmap(order.path))
   const { signature } = read
-  const schema = order.schema === undefined ? drawSchema(signature) : readSchema(order.schema, signature)
+  const schema =
+    order.schema === undefined ? drawSchema(signature) : readSchema(order.schema, signature)
   const rewritten = read.rewritten ? writePieces(order.rewriteTo, read.rewritten) : null
   tell({ phase: 'read', signature, schema, rewritten })
   return rewritten
@@ -58,7 +70,10 @@ function intake(order: TrialOrder): Candidate {
 }
 
 /** Finds a size for free dimensions with which the model runs. */
-async function firstRun(session: Loaded, model: Candidate): Promise<{ free: number } | { why: string }> {
+async function firstRun(
+  session: Loaded,
+  model: Candidate,
+): Promise<{ free: number } | { why: string }> {
   const { inputs } = model.signature
   const hasFree = inputs.some((slot) => slot.shape?.slice(1).some((dim) => typeof dim === 'string'))
   let why = ''
@@ -105,7 +120,8 @@ async function batchFlaw(session: Loaded, model: Candidate, free: number): Promi
       const other = expected[at] as Omit<Tensor, 'name'>
       if (output.data.length !== other.data.length) return 'shapes differ alone and together'
       for (let i = 0; i < output.data.length; i += 1) {
-        if (!agree(element(output, i), element(other, i))) return 'answers differ alone and together'
+        if (!agree(element(output, i), element(other, i)))
+          return 'answers differ alone and together'
       }
     }
   }
@@ -128,7 +144,9 @@ async function tryOut(session: Loaded, model: Candidate, loadMs: number, before:
     report.free_size = first.free
     const millis = await timeRuns(session, sampleTensors(model, 1, first.free, randomFrom(3)))
     report.run_ms = Math.round(millis * 1000) / 1000
-    const flaw = await batchFlaw(session, model, first.free).catch((error: unknown) => safeReason(error))
+    const flaw = await batchFlaw(session, model, first.free).catch((error: unknown) =>
+      safeReason(error),
+    )
     report.batchable = flaw === null
     report.batch_note = flaw
   }
@@ -150,6 +168,7 @@ export async function runTrial(memory: number): Promise<void> {
     return
   }
   tell({ phase: 'loading' })
+  await loadRuntime()
   const before = residentBytes()
   const started = performance.now()
   const { signature, path, sha256 } = model

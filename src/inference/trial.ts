@@ -3,7 +3,7 @@ import type { FaultCode, Flaw } from '../core/fault.ts'
 import { Fault } from '../core/fault.ts'
 import type { Signature } from '../onnx/model.ts'
 import type { FeatureSchema } from '../onnx/signature.ts'
-import { type ChildHome, childCommand, diedOfMemory, tailOf } from './spawn.ts'
+import { childCommand, type ChildHome, diedOfMemory, tailOf } from './spawn.ts'
 
 export interface TrialOrder {
   path: string
@@ -81,7 +81,10 @@ async function* linesOf(stream: ReadableStream<Uint8Array>): AsyncGenerator<Tria
  * Runs a trial. Throws the fault for files that are refused outright; a crash, hang or load error is
  * an outcome with a reason, for the version's record.
  */
-export async function runTrialChild(order: TrialOrder, options: TrialOptions): Promise<TrialOutcome> {
+export async function runTrialChild(
+  order: TrialOrder,
+  options: TrialOptions,
+): Promise<TrialOutcome> {
   const child = Bun.spawn(childCommand('__trial', options.memory, options.home), {
     cwd: options.home.empty,
     env: {},
@@ -117,7 +120,12 @@ export async function runTrialChild(order: TrialOrder, options: TrialOptions): P
     }
     await child.exited
     if (outcome.report || outcome.reason !== null) return outcome
-    outcome.reason = causeOf(late, String(child.signalCode ?? ''), await words, phaseWords[phase] ?? '')
+    outcome.reason = causeOf(
+      late,
+      String(child.signalCode ?? ''),
+      await words,
+      phaseWords[phase] ?? '',
+    )
     return outcome
   } finally {
     clearTimeout(timer)

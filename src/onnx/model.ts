@@ -16,7 +16,7 @@ import {
   type TensorProto,
   type ValueProto,
 } from './proto.ts'
-import { type ElementType, elementOf } from './tensor.ts'
+import { elementOf, type ElementType } from './tensor.ts'
 
 /** A dimension: its size, or the name (maybe empty) of one that is free. */
 export type Dim = number | string
@@ -65,7 +65,9 @@ function parse(bytes: Uint8Array): ModelProto & { graph: GraphProto } {
   try {
     model = decodeModel(bytes)
   } catch (cause) {
-    throw new Fault('model.not-onnx', 'The bytes are no ONNX protobuf; is the file complete?', { cause })
+    throw new Fault('model.not-onnx', 'The bytes are no ONNX protobuf; is the file complete?', {
+      cause,
+    })
   }
   if (model.graph === null || model.graph.node.length === 0 || model.opsetImport.length === 0) {
     throw new Fault('model.not-onnx', 'The file has no graph with operators.')

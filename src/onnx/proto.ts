@@ -60,7 +60,11 @@ const root = protobuf.Root.fromJSON({
       input: [11, 'Value', 'repeated'],
       output: [12, 'Value', 'repeated'],
     }),
-    Function: message({ name: [1, 'string'], node: [7, 'Node', 'repeated'], domain: [10, 'string'] }),
+    Function: message({
+      name: [1, 'string'],
+      node: [7, 'Node', 'repeated'],
+      domain: [10, 'string'],
+    }),
     Model: message({
       irVersion: [1, 'int64'],
       producerName: [2, 'string'],
@@ -194,5 +198,8 @@ export function* spansOf(bytes: Uint8Array, from: number, to: number): Generator
 
 /** Tag and length of a length-delimited field. */
 export function fieldHead(id: number, length: number): Uint8Array {
-  return new protobuf.Writer().uint32((id << 3) | 2).uint32(length).finish()
+  return new protobuf.Writer()
+    .uint32((id << 3) | 2)
+    .uint32(length)
+    .finish()
 }

@@ -1,7 +1,7 @@
 // Feature schemas: named columns over a model's inputs, given by the user or drawn from the model.
 import { Fault, type Flaw } from '../core/fault.ts'
 import type { Dim, Signature, Slot } from './model.ts'
-import { type ElementType, elements, elementTypes } from './tensor.ts'
+import { elements, type ElementType, elementTypes } from './tensor.ts'
 
 export interface Column {
   name: string
@@ -103,7 +103,8 @@ class Checker {
       return {}
     }
     for (const key of Object.keys(value)) {
-      if (!keys.includes(key)) this.fail(`${pointer}/${key}`, `unknown key; known: ${keys.join(', ')}`)
+      if (!keys.includes(key))
+        this.fail(`${pointer}/${key}`, `unknown key; known: ${keys.join(', ')}`)
     }
     return value as Record<string, unknown>
   }
@@ -115,7 +116,11 @@ class Checker {
     return []
   }
 
-  optional<T>(value: unknown, pointer: string, type: 'string' | 'number' | 'boolean'): T | undefined {
+  optional<T>(
+    value: unknown,
+    pointer: string,
+    type: 'string' | 'number' | 'boolean',
+  ): T | undefined {
     if (value === undefined || value === null) return undefined
     if (typeof value === type) return value as T
     this.fail(pointer, `must be a ${type}`)
@@ -166,7 +171,8 @@ function readColumn(check: Checker, raw: unknown, pointer: string, place: Column
   const name = check.optional<string>(value.name, `${pointer}/name`, 'string') ?? ''
   if (name === '') check.fail(`${pointer}/name`, 'is required')
   const { inputs } = place.signature
-  const own = inputs.find((slot) => slot.name === name) ?? (inputs.length === 1 ? inputs[0] : undefined)
+  const own =
+    inputs.find((slot) => slot.name === name) ?? (inputs.length === 1 ? inputs[0] : undefined)
   const input = check.optional<string>(value.input, `${pointer}/input`, 'string') ?? own?.name ?? ''
   const slot = inputs.find((candidate) => candidate.name === input)
   if (!slot) check.fail(`${pointer}/input`, `names none of ${inputs.map((s) => s.name).join(', ')}`)
@@ -181,7 +187,8 @@ function readColumn(check: Checker, raw: unknown, pointer: string, place: Column
   const given = check.optional<number>(value.index, `${pointer}/index`, 'number')
   const index = given ?? place.next.get(input) ?? 0
   place.next.set(input, index + 1)
-  const allowed = value.allowed === undefined ? undefined : check.list(value.allowed, `${pointer}/allowed`)
+  const allowed =
+    value.allowed === undefined ? undefined : check.list(value.allowed, `${pointer}/allowed`)
   return compact({
     name,
     type,
@@ -246,7 +253,9 @@ export function readSchema(raw: unknown, signature: Signature): FeatureSchema {
   if (columns.length > 0 && drawn.form === 'tensors') {
     check.fail('/columns', 'the inputs of this model are no table of columns; leave them out')
   } else if (columns.length > 0) checkCoverage(check, columns, signature)
-  const notes = check.list(file.outputs, '/outputs').map((o, at) => readOutput(check, o, at, signature))
+  const notes = check
+    .list(file.outputs, '/outputs')
+    .map((o, at) => readOutput(check, o, at, signature))
   const task = file.task === undefined ? drawn.task : check.oneOf(file.task, '/task', tasks)
   const extra = ['forbid', 'ignore'] as const
   const extraColumns = check.oneOf(file.extra_columns ?? 'forbid', '/extra_columns', extra)

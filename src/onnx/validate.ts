@@ -25,7 +25,9 @@ class Flaws {
   demandNone(): void {
     if (this.list.length === 0) return
     const count = this.full ? `${mostFlaws} or more` : String(this.list.length)
-    throw new Fault('input.invalid', `${count} places do not fit; see errors.`, { errors: this.list })
+    throw new Fault('input.invalid', `${count} places do not fit; see errors.`, {
+      errors: this.list,
+    })
   }
 }
 
@@ -43,7 +45,8 @@ function checkType(type: ElementType, value: unknown): Verdict {
     if (kind === 'float') return null
     return value >= min && value <= max ? null : { code: 'range', message: `does not fit ${type}` }
   }
-  if (typeof value !== 'number') return wrongType(type, kind === 'float' ? 'a number' : 'an integer')
+  if (typeof value !== 'number')
+    return wrongType(type, kind === 'float' ? 'a number' : 'an integer')
   if (!Number.isFinite(value)) return { code: 'finite', message: 'must be a finite number' }
   if (kind !== 'float' && !Number.isInteger(value)) return wrongType(type, 'an integer')
   return value >= min && value <= max ? null : { code: 'range', message: `does not fit ${type}` }
@@ -122,7 +125,9 @@ export class Validator {
     this.schema = schema
     this.places = schema.columns.map((column) => placeOf(column, signature))
     this.names = new Set(schema.columns.map((column) => column.name))
-    this.widths = signature.inputs.map((slot) => (slot.shape?.length === 1 ? 1 : Number(slot.shape?.[1])))
+    this.widths = signature.inputs.map((slot) =>
+      slot.shape?.length === 1 ? 1 : Number(slot.shape?.[1]),
+    )
     this.wide = signature.inputs.some((slot) => elements[slot.type].kind === 'wide')
   }
 
@@ -146,7 +151,10 @@ export class Validator {
     const { inputs: slots } = this.signature
     const named = this.byName(inputs, slots)
     if (!named) {
-      flaws.add('/inputs', { code: 'type', message: `expected ${slots.map((s) => s.name).join(', ')}` })
+      flaws.add('/inputs', {
+        code: 'type',
+        message: `expected ${slots.map((s) => s.name).join(', ')}`,
+      })
       flaws.demandNone()
     }
     const given = named as Record<string, unknown>
@@ -209,7 +217,12 @@ export class Validator {
     }
   }
 
-  private byColumn(value: Record<string, unknown>, row: number, tensors: Tensor[], flaws: Flaws): void {
+  private byColumn(
+    value: Record<string, unknown>,
+    row: number,
+    tensors: Tensor[],
+    flaws: Flaws,
+  ): void {
     const { places } = this
     let present = 0
     for (let at = 0; at < places.length; at += 1) {
@@ -290,7 +303,12 @@ export class Validator {
       flaws.add(pointer, { code: 'shape', message: wrong })
       return empty
     }
-    const tensor = { name: slot.name, type: slot.type, dims, data: allocate(slot.type, countOf(dims)) }
+    const tensor = {
+      name: slot.name,
+      type: slot.type,
+      dims,
+      data: allocate(slot.type, countOf(dims)),
+    }
     fill(tensor, value, 0, { at: 0, pointer, flaws })
     return tensor
   }

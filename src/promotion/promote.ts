@@ -1,5 +1,6 @@
 // A version changes its stage: tried and loaded first, then one transaction, then the swap.
 import { eq } from 'drizzle-orm'
+
 import { moveRefusal } from '../auth/policy.ts'
 import type { Context } from '../core/context.ts'
 import { Fault } from '../core/fault.ts'
@@ -38,7 +39,8 @@ export interface Moved {
   archived: number[]
 }
 
-export const isServed = (stage: Stage): boolean => (servedStages as readonly Stage[]).includes(stage)
+export const isServed = (stage: Stage): boolean =>
+  (servedStages as readonly Stage[]).includes(stage)
 
 /** What others are archived by the move, and whether the caller may do that (§11). */
 async function othersToArchive(
@@ -86,10 +88,13 @@ export async function withLoaded<T>(
   }
   const why = await tryAgain(s, row)
   if (why !== null) refuse(why)
-  return s.deployments.beside({ model, row, production: stage === 'Production' }, async (failed) => {
-    if (failed !== null) refuse(failed)
-    return commit()
-  })
+  return s.deployments.beside(
+    { model, row, production: stage === 'Production' },
+    async (failed) => {
+      if (failed !== null) refuse(failed)
+      return commit()
+    },
+  )
 }
 
 async function resultOf(
@@ -145,7 +150,13 @@ export async function promote(s: Promotion, ctx: Context, move: StageMove): Prom
       if (isServed(stage)) await tx.update(versions).set(lifted).where(eq(versions.id, row.id))
       const result = await resultOf(tx, model, move, others)
       const archived = result.archived
-      const details = { from: present.stage, to: stage, reason, archived, live: result.live_version }
+      const details = {
+        from: present.stage,
+        to: stage,
+        reason,
+        archived,
+        live: result.live_version,
+      }
       return { result, object, details }
     }),
   )

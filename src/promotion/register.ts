@@ -129,7 +129,8 @@ export async function register(
   try {
     const order = { path: upload.path, sha256, schema: metadata.schema }
     const outcome = await tryFile(s, order, rewritten)
-    if (!outcome.signature) throw new Fault('model.not-onnx', `The file cannot be read: ${outcome.reason}.`)
+    if (!outcome.signature)
+      throw new Fault('model.not-onnx', `The file cannot be read: ${outcome.reason}.`)
     const pinned = outcome.rewritten ? s.blobs.pin(outcome.rewritten.sha256) : () => undefined
     try {
       const stored = await keepFiles(s, received, outcome, rewritten)
@@ -144,7 +145,9 @@ export async function register(
   } finally {
     release()
     await upload.discard()
-    await Bun.file(rewritten).delete().catch(() => undefined)
+    await Bun.file(rewritten)
+      .delete()
+      .catch(() => undefined)
   }
 }
 

@@ -1,10 +1,11 @@
 // Back to the last live version, and back in service after a quarantine.
 import { eq } from 'drizzle-orm'
+
 import { moveRefusal } from '../auth/policy.ts'
 import type { Context } from '../core/context.ts'
 import { Fault } from '../core/fault.ts'
-import { system } from '../core/principal.ts'
 import { newId, randomHex } from '../core/ids.ts'
+import { system } from '../core/principal.ts'
 import { versions } from '../db/tables.ts'
 import { findModel, findVersion } from '../registry/registry.ts'
 import {
@@ -43,7 +44,11 @@ export interface RolledBack {
  * §3: goes to the most recent earlier live version that is sound and was not itself rolled back
  * from; repeated calls walk further back. Hash and trial are checked, quality gates are not.
  */
-export async function rollback(s: Promotion, ctx: Context, input: RollbackInput): Promise<RolledBack> {
+export async function rollback(
+  s: Promotion,
+  ctx: Context,
+  input: RollbackInput,
+): Promise<RolledBack> {
   const { name, stage, demoteTo } = input
   const action = 'model.rollback'
   await s.access.require(ctx, `stage:${stage}`, name, action)
@@ -58,7 +63,10 @@ export async function rollback(s: Promotion, ctx: Context, input: RollbackInput)
   const live = await liveIn(q, model.id, stage)
   const [target] = await earlierLives(q, model.id, stage, live?.version)
   if (!target) {
-    throw new Fault('rollback.nothing-earlier', `${stage} of ${name} has no earlier version to serve.`)
+    throw new Fault(
+      'rollback.nothing-earlier',
+      `${stage} of ${name} has no earlier version to serve.`,
+    )
   }
   const leaving = (await holdersOf(q, model.id, stage)).filter((row) => row.id !== target.id)
   for (const row of [...leaving, target]) {

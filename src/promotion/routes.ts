@@ -1,5 +1,6 @@
 // Native API of promotion: upload, stage, rollback, quarantine.
 import { Elysia, t } from 'elysia'
+
 import { Fault } from '../core/fault.ts'
 import type { Guard } from '../http/guard.ts'
 import { exchangeOf } from '../http/request.ts'
@@ -97,7 +98,9 @@ export function promotionRoutes(s: PromotionRouteDeps) {
         body: t.Object(
           {
             stage: t.Optional(t.Union([t.Literal('Production'), t.Literal('Staging')])),
-            demote_to: t.Optional(t.Union([t.Literal('Archived'), t.Literal('Staging'), t.Literal('None')])),
+            demote_to: t.Optional(
+              t.Union([t.Literal('Archived'), t.Literal('Staging'), t.Literal('None')]),
+            ),
             reason,
           },
           strict,

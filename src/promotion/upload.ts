@@ -1,6 +1,8 @@
+import { once } from 'node:events'
+
 // An upload as it streams in: a form with metadata and the model file, or the bare file.
 import { Busboy } from '@fastify/busboy'
-import { once } from 'node:events'
+
 import { Fault, type Flaw, tooLarge } from '../core/fault.ts'
 import type { Storage, Upload } from '../storage/storage.ts'
 
@@ -75,7 +77,11 @@ function parseMetadata(text: string): UploadMetadata {
 }
 
 /** Writes a stream into an upload, refusing what is longer than `most`. */
-async function store(chunks: AsyncIterable<Uint8Array>, upload: Upload, most: number): Promise<void> {
+async function store(
+  chunks: AsyncIterable<Uint8Array>,
+  upload: Upload,
+  most: number,
+): Promise<void> {
   let size = 0
   for await (const chunk of chunks) {
     size += chunk.byteLength
@@ -85,7 +91,11 @@ async function store(chunks: AsyncIterable<Uint8Array>, upload: Upload, most: nu
   if (size === 0) throw new Fault('model.not-onnx', 'The file is empty.')
 }
 
-async function receiveForm(request: Request, upload: Upload, most: number): Promise<UploadMetadata> {
+async function receiveForm(
+  request: Request,
+  upload: Upload,
+  most: number,
+): Promise<UploadMetadata> {
   const contentType = request.headers.get('content-type') ?? ''
   let form: InstanceType<typeof Busboy>
   try {
@@ -191,7 +201,9 @@ export async function receiveUpload(
   } catch (error) {
     await upload.discard()
     if (error instanceof Fault || (error as { code?: string }).code === 'ENOSPC') throw error
-    throw new Fault('request.malformed', 'The upload ended before it was complete.', { cause: error })
+    throw new Fault('request.malformed', 'The upload ended before it was complete.', {
+      cause: error,
+    })
   }
 }
 

@@ -1,5 +1,6 @@
 // Aliases: names that point at a version and can be moved.
 import { and, eq } from 'drizzle-orm'
+
 import { aliasRefusal } from '../auth/policy.ts'
 import type { Context } from '../core/context.ts'
 import { Fault } from '../core/fault.ts'
@@ -85,7 +86,8 @@ export async function deleteAlias(
       .delete(aliases)
       .where(and(eq(aliases.modelId, model.id), eq(aliases.alias, at.alias)))
       .returning()
-    if (gone.length === 0) throw new Fault('alias.not-found', `${at.name} has no alias ${at.alias}.`)
+    if (gone.length === 0)
+      throw new Fault('alias.not-found', `${at.name} has no alias ${at.alias}.`)
     const object = `model/${at.name}/alias/${at.alias}`
     return { result: at, object, details: { version: gone[0]?.version } }
   })

@@ -1,5 +1,6 @@
 // Artifacts on disk: freed by a sweeper when no version refers to them any more.
 import { eq } from 'drizzle-orm'
+
 import type { Db } from '../db/db.ts'
 import { models, versions } from '../db/tables.ts'
 import type { Storage } from '../storage/storage.ts'
@@ -17,7 +18,8 @@ async function neededBlobs(db: Db, retention: number): Promise<Set<string>> {
     .from(versions)
     .innerJoin(models, eq(models.id, versions.modelId))
   const kept = rows.filter(
-    ({ versionGone, modelGone }) => (versionGone ?? limit) >= limit && (modelGone ?? limit) >= limit,
+    ({ versionGone, modelGone }) =>
+      (versionGone ?? limit) >= limit && (modelGone ?? limit) >= limit,
   )
   return new Set(kept.flatMap(({ served, uploaded }) => [served, uploaded]))
 }

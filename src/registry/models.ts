@@ -1,5 +1,6 @@
 // Registered models: create, read, list, edit, delete, restore.
 import { and, asc, desc, eq, gt, isNotNull, isNull, like } from 'drizzle-orm'
+
 import { modelRefusal } from '../auth/policy.ts'
 import type { Context } from '../core/context.ts'
 import { Fault } from '../core/fault.ts'
@@ -8,7 +9,7 @@ import { can } from '../core/principal.ts'
 import type { Queries } from '../db/db.ts'
 import { aliases, type ModelRow, models, versions } from '../db/tables.ts'
 import { demandName, findModel, iso, type Registry } from './registry.ts'
-import { liveIn, revisionOf, stageNames, servedStages } from './stages.ts'
+import { liveIn, revisionOf, servedStages, stageNames } from './stages.ts'
 
 export interface ModelInput {
   name: string
@@ -132,7 +133,12 @@ export async function hasProduction(q: Queries, modelId: string): Promise<boolea
   return row !== undefined
 }
 
-async function refuseFor(s: Registry, ctx: Context, model: ModelRow, action: string): Promise<void> {
+async function refuseFor(
+  s: Registry,
+  ctx: Context,
+  model: ModelRow,
+  action: string,
+): Promise<void> {
   const why = modelRefusal(ctx, await hasProduction(s.db.read, model.id))
   if (why !== null) await s.access.refuse(ctx, action, `model/${model.name}`, why)
 }
@@ -143,7 +149,9 @@ export function mergeTags(
   edit: Record<string, string | null> = {},
 ): Record<string, string> {
   const merged: Record<string, string | null> = { ...tags, ...edit }
-  const kept = Object.entries(merged).filter((entry): entry is [string, string] => entry[1] !== null)
+  const kept = Object.entries(merged).filter(
+    (entry): entry is [string, string] => entry[1] !== null,
+  )
   return Object.fromEntries(kept)
 }
 

@@ -1,5 +1,6 @@
 // What the registry's verbs work with, and the look-ups they share.
 import { and, eq, isNull } from 'drizzle-orm'
+
 import type { Audit } from '../auth/audit.ts'
 import type { Access } from '../auth/policy.ts'
 import type { Config } from '../config.ts'
@@ -47,7 +48,11 @@ export async function findModel(q: Queries, name: string): Promise<ModelRow> {
 }
 
 /** The version of that number, deleted ones left out, or `version.not-found`. */
-export async function findVersion(q: Queries, model: ModelRow, version: number): Promise<VersionRow> {
+export async function findVersion(
+  q: Queries,
+  model: ModelRow,
+  version: number,
+): Promise<VersionRow> {
   const [row] = await q
     .select()
     .from(versions)
@@ -66,12 +71,14 @@ export const iso = (ms: number | null): string | null =>
   ms === null ? null : new Date(ms).toISOString()
 
 /** A version as the native API shows it. */
-export function versionView(model: string, row: VersionRow, aliases: readonly string[] = []): object {
+export function versionView(
+  model: string,
+  row: VersionRow,
+  aliases: readonly string[] = [],
+): object {
   const { sha256, size, signature, schema, trial, tags, metrics, params } = row
   const quarantine =
-    row.quarantinedAt === null
-      ? null
-      : { at: iso(row.quarantinedAt), reason: row.quarantineReason }
+    row.quarantinedAt === null ? null : { at: iso(row.quarantinedAt), reason: row.quarantineReason }
   return {
     name: model,
     version: row.version,

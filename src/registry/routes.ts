@@ -1,9 +1,10 @@
 // Native API of the registry: models, versions, aliases, history.
 import { Elysia, t } from 'elysia'
+
+import { Fault } from '../core/fault.ts'
 import type { Guard } from '../http/guard.ts'
 import { cursorOf, defaultLimit, pageOf } from '../http/page.ts'
 import { exchangeOf } from '../http/request.ts'
-import { Fault } from '../core/fault.ts'
 import type { Storage } from '../storage/storage.ts'
 import { deleteAlias, setAlias } from './aliases.ts'
 import type { BlobKeeper } from './artifacts.ts'
@@ -71,7 +72,11 @@ function modelRoutes(s: RegistryRouteDeps) {
       async ({ request, query }) => {
         const limit = query.limit ?? defaultLimit
         const after = cursorOf(query.page_token)
-        const rows = await listModels(s, exchangeOf(request), { filter: query.filter, after, limit })
+        const rows = await listModels(s, exchangeOf(request), {
+          filter: query.filter,
+          after,
+          limit,
+        })
         const { items, ...next } = pageOf(rows, limit, (row) => row.name)
         const shown = await Promise.all(items.map((row) => modelView(s.db.read, row)))
         return { models: shown, ...next }
@@ -138,7 +143,12 @@ function versionRoutes(s: RegistryRouteDeps) {
     .get(
       '/api/v1/models/:model/versions/:version',
       async ({ request, params }) => {
-        const { model, row } = await readVersion(s, exchangeOf(request), params.model, params.version)
+        const { model, row } = await readVersion(
+          s,
+          exchangeOf(request),
+          params.model,
+          params.version,
+        )
         return viewVersion(s.db.read, model, row)
       },
       {
@@ -193,7 +203,7 @@ function versionRoutes(s: RegistryRouteDeps) {
         const headers = {
           'content-type': 'application/octet-stream',
           'content-disposition': `attachment; filename="model-${row.version}.onnx"`,
-          'etag': `"${digest}"`,
+          etag: `"${digest}"`,
         }
         return new Response(Bun.file(s.storage.path(digest)), { headers })
       },

@@ -1,8 +1,16 @@
 // Stages: which version is live, how versions move, where a rollback leads, what is on record.
 import { and, asc, desc, eq, isNull, lt } from 'drizzle-orm'
+
 import { Fault } from '../core/fault.ts'
 import type { Queries } from '../db/db.ts'
-import { lives, type ModelRow, stages, transitions, type VersionRow, versions } from '../db/tables.ts'
+import {
+  lives,
+  type ModelRow,
+  stages,
+  transitions,
+  type VersionRow,
+  versions,
+} from '../db/tables.ts'
 
 export const stageNames = ['None', 'Staging', 'Production', 'Archived'] as const
 export type Stage = (typeof stageNames)[number]
@@ -131,9 +139,13 @@ export async function demandRevision(
   const now = await revisionOf(tx, model.id, stage)
   if (now === read) return
   const live = await liveIn(tx, model.id, stage)
-  throw new Fault('stage.conflict', `${stage} of ${model.name} changed meanwhile; look and try again.`, {
-    members: { stage, revision: now, live_version: live?.version ?? null },
-  })
+  throw new Fault(
+    'stage.conflict',
+    `${stage} of ${model.name} changed meanwhile; look and try again.`,
+    {
+      members: { stage, revision: now, live_version: live?.version ?? null },
+    },
+  )
 }
 
 /** §26: If-Match carries the revision of the stage that is entered. */

@@ -1,14 +1,22 @@
 // Model versions: numbered by the server, read, list, edit, delete, restore.
 import { and, desc, eq, inArray, isNotNull, isNull, lt } from 'drizzle-orm'
+
 import { versionRefusal } from '../auth/policy.ts'
 import type { Context } from '../core/context.ts'
 import { Fault } from '../core/fault.ts'
 import { newId } from '../core/ids.ts'
 import type { Queries } from '../db/db.ts'
-import { aliases, type Json, type ModelRow, models, type VersionRow, versions } from '../db/tables.ts'
+import {
+  aliases,
+  type Json,
+  type ModelRow,
+  models,
+  type VersionRow,
+  versions,
+} from '../db/tables.ts'
 import { mergeTags } from './models.ts'
 import { findModel, findVersion, iso, type Registry, versionView } from './registry.ts'
-import { type Stage, liveIn, recordLive, servedStages, stageNamed } from './stages.ts'
+import { liveIn, recordLive, servedStages, type Stage, stageNamed } from './stages.ts'
 
 /** What a version carries beside its bytes. */
 export interface VersionInput {
@@ -198,7 +206,10 @@ export async function deleteVersion(
     const row = await findVersion(tx, model, at.version)
     for (const stage of servedStages) {
       if ((await liveIn(tx, model.id, stage))?.id === row.id) {
-        throw new Fault('version.live', `Version ${row.version} is live in ${stage}; move it first.`)
+        throw new Fault(
+          'version.live',
+          `Version ${row.version} is live in ${stage}; move it first.`,
+        )
       }
     }
     // A purged version counts as deleted since ever, so the sweeper frees its bytes at once.

@@ -2,6 +2,7 @@
 import { accessSync, constants, createReadStream, existsSync, mkdirSync, rmSync } from 'node:fs'
 import { chmod, open, readdir, rename, rm, stat } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
+
 import { newId } from '../core/ids.ts'
 import type { Storage, Upload } from './storage.ts'
 

@@ -1,7 +1,9 @@
+import { readdirSync } from 'node:fs'
 // The catalogue of every metric. Names follow Prometheus practice; SLA edges are bucket bounds.
 import { monitorEventLoopDelay } from 'node:perf_hooks'
-import { readdirSync } from 'node:fs'
+
 import { Counter, Gauge, type Metric, Registry } from 'prom-client'
+
 import { CounterFamily, HistogramFamily } from './series.ts'
 
 const httpBounds = [
@@ -45,7 +47,11 @@ function coldMetrics(registers: Registry[]) {
   const counter = (name: string, help: string, labelNames: readonly string[] = []) =>
     new Counter({ name, help, labelNames: [...labelNames], registers })
   return {
-    buildInfo: gauge('relais_build_info', 'Version of the binary', ['version', 'commit', 'runtime']),
+    buildInfo: gauge('relais_build_info', 'Version of the binary', [
+      'version',
+      'commit',
+      'runtime',
+    ]),
     inFlight: gauge('http_requests_in_flight', 'HTTP requests being worked on'),
     queueDepth: gauge('inference_queue_depth', 'Prediction requests waiting for an engine'),
     modelLoaded: gauge('model_loaded', '1 when an engine holds the version', version),

@@ -3,7 +3,9 @@ import { Database } from 'bun:sqlite'
 import { createReadStream, existsSync, readdirSync, readFileSync, rmSync, statSync } from 'node:fs'
 import { join } from 'node:path'
 import { pipeline } from 'node:stream/promises'
-import { pack, type Pack } from 'tar-stream'
+
+import { type Pack, pack } from 'tar-stream'
+
 import { schemaVersion } from '../db/migrate.ts'
 import type { BlobKeeper } from '../registry/artifacts.ts'
 import type { Storage } from '../storage/storage.ts'
@@ -84,7 +86,9 @@ export async function* backup(
     await takeSnapshot(join(deps.data, 'relais.db'), copy)
     for (const digest of digestsIn(copy)) releases.push(deps.blobs.pin(digest))
     const tar = pack()
-    const filled = fill(tar, deps, copy, head).catch((error: unknown) => tar.destroy(error as Error))
+    const filled = fill(tar, deps, copy, head).catch((error: unknown) =>
+      tar.destroy(error as Error),
+    )
     for await (const chunk of tar) yield chunk as Uint8Array
     await filled
   } finally {

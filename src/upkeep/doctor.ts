@@ -2,8 +2,9 @@
 import { Database } from 'bun:sqlite'
 import { existsSync, readdirSync, statfsSync, statSync } from 'node:fs'
 import { join } from 'node:path'
-import type { Audit } from '../auth/audit.ts'
+
 import type { AuditHead } from '../auth/audit-head.ts'
+import type { Audit } from '../auth/audit.ts'
 import type { Deployments } from '../inference/deployments.ts'
 import type { Storage } from '../storage/storage.ts'
 

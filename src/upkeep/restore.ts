@@ -3,7 +3,9 @@ import { Database } from 'bun:sqlite'
 import { createReadStream, existsSync, mkdirSync, readdirSync, rmSync } from 'node:fs'
 import { open } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
+
 import { extract } from 'tar-stream'
+
 import { demandKnownSchema } from '../db/migrate.ts'
 import { backupFormat } from './backup.ts'
 
@@ -90,7 +92,8 @@ function count(data: string, manifest: Manifest): Restored {
   const db = new Database(join(data, 'relais.db'))
   const [check] = db.query('PRAGMA integrity_check').values() as string[][]
   if (check?.[0] !== 'ok') throw new RestoreError('the database in the backup is damaged')
-  const number = (sql: string): number => Number((db.query(sql).values() as number[][])[0]?.[0] ?? 0)
+  const number = (sql: string): number =>
+    Number((db.query(sql).values() as number[][])[0]?.[0] ?? 0)
   const digests = db.query('SELECT DISTINCT sha256 FROM versions WHERE deleted_at IS NULL').values()
   const missing = (digests as string[][]).filter(
     ([digest]) => !existsSync(join(data, 'blobs', (digest ?? '').slice(0, 2), digest ?? '')),
@@ -102,7 +105,8 @@ function count(data: string, manifest: Manifest): Restored {
     created_at: manifest.created_at,
   }
   db.close()
-  if (missing.length > 0) throw new RestoreError(`${missing.length} artifacts are not in the backup`)
+  if (missing.length > 0)
+    throw new RestoreError(`${missing.length} artifacts are not in the backup`)
   return restored
 }
 

@@ -1,5 +1,6 @@
 // Native API for operators: backup, check-up, metrics.
 import { Elysia } from 'elysia'
+
 import type { Guard } from '../http/guard.ts'
 import type { Metrics } from '../telemetry/metrics.ts'
 import { backup, type BackupDeps } from './backup.ts'
@@ -39,6 +40,9 @@ export function upkeepRoutes(deps: UpkeepDeps) {
         const text = await deps.metrics.expose()
         return new Response(text, { headers: { 'content-type': deps.metrics.contentType } })
       },
-      { need: { right: 'metrics:read', class: 'health' }, detail: { summary: 'Prometheus metrics' } },
+      {
+        need: { right: 'metrics:read', class: 'health' },
+        detail: { summary: 'Prometheus metrics' },
+      },
     )
 }

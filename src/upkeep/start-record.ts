@@ -1,5 +1,6 @@
 // Remembers failed starts and the versions that served before them (RULES §32).
 import { existsSync, readFileSync, renameSync, writeFileSync } from 'node:fs'
+
 import type { Route } from '../inference/deployments.ts'
 
 /** Model → stage → version. */

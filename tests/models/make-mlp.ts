@@ -1,11 +1,12 @@
-import { open, type FileHandle } from 'node:fs/promises'
+import { type FileHandle, open } from 'node:fs/promises'
+
 import protobuf from 'protobufjs/minimal.js'
 
 const { Writer } = protobuf
 
-export type MlpSize = { inputs: number, hidden: number[], outputs: number, seed?: number }
+export type MlpSize = { inputs: number; hidden: number[]; outputs: number; seed?: number }
 
-type Layer = { index: number, rows: number, columns: number }
+type Layer = { index: number; rows: number; columns: number }
 
 // Field numbers of onnx.proto.
 const MODEL = { irVersion: 1, producer: 2, graph: 7, opset: 8 }
@@ -21,7 +22,7 @@ const BYTES = 2
 const MAX_BYTES = 2 ** 31 - 1
 const CHUNK_FLOATS = 1 << 18
 
-const tag = (field: number, wire: number) => field << 3 | wire
+const tag = (field: number, wire: number) => (field << 3) | wire
 
 const message = (fields: [number, Uint8Array | string | number][]): Uint8Array => {
   const writer = Writer.create()
@@ -37,17 +38,32 @@ const message = (fields: [number, Uint8Array | string | number][]): Uint8Array =
 const header = (field: number, length: number): Uint8Array =>
   Writer.create().uint32(tag(field, BYTES)).uint32(length).finish()
 
-const node = (operator: string, inputs: string[], output: string): Uint8Array => message([
-  ...inputs.map((name): [number, string] => [NODE.input, name]),
-  [NODE.output, output],
-  [NODE.name, output],
-  [NODE.operator, operator],
-])
+const node = (operator: string, inputs: string[], output: string): Uint8Array =>
+  message([
+    ...inputs.map((name): [number, string] => [NODE.input, name]),
+    [NODE.output, output],
+    [NODE.name, output],
+    [NODE.operator, operator],
+  ])
 
 const value = (name: string, columns: number): Uint8Array => {
-  const shape = message([[1, message([[2, 'N']])], [1, message([[1, columns]])]])
-  const type = message([[1, message([[1, FLOAT], [2, shape]])]])
-  return message([[VALUE.name, name], [VALUE.type, type]])
+  const shape = message([
+    [1, message([[2, 'N']])],
+    [1, message([[1, columns]])],
+  ])
+  const type = message([
+    [
+      1,
+      message([
+        [1, FLOAT],
+        [2, shape],
+      ]),
+    ],
+  ])
+  return message([
+    [VALUE.name, name],
+    [VALUE.type, type],
+  ])
 }
 
 const graphHead = (layers: Layer[], size: MlpSize): Uint8Array => {
@@ -69,14 +85,15 @@ const graphHead = (layers: Layer[], size: MlpSize): Uint8Array => {
   ])
 }
 
-const tensorHead = (name: string, dims: number[]): Uint8Array => message([
-  ...dims.map((dim): [number, number] => [TENSOR.dims, dim]),
-  [TENSOR.type, FLOAT],
-  [TENSOR.name, name],
-])
+const tensorHead = (name: string, dims: number[]): Uint8Array =>
+  message([
+    ...dims.map((dim): [number, number] => [TENSOR.dims, dim]),
+    [TENSOR.type, FLOAT],
+    [TENSOR.name, name],
+  ])
 
 // A tensor field of the graph: everything but the weights, and how many weights follow.
-const tensorField = (name: string, dims: number[]): { head: Uint8Array, floats: number } => {
+const tensorField = (name: string, dims: number[]): { head: Uint8Array; floats: number } => {
   const floats = dims.reduce((product, dim) => product * dim, 1)
   const raw = header(TENSOR.raw, floats * 4)
   const inner = tensorHead(name, dims)
@@ -89,10 +106,10 @@ const randomFloats = (seed: number) => {
   let state = seed | 0
   return (into: Float32Array, limit: number) => {
     for (let i = 0; i < into.length; i++) {
-      state = state + 0x6d2b79f5 | 0
-      let mixed = Math.imul(state ^ state >>> 15, state | 1)
-      mixed ^= mixed + Math.imul(mixed ^ mixed >>> 7, mixed | 61)
-      into[i] = ((mixed ^ mixed >>> 14) / 2 ** 31) * limit
+      state = (state + 0x6d2b79f5) | 0
+      let mixed = Math.imul(state ^ (state >>> 15), state | 1)
+      mixed ^= mixed + Math.imul(mixed ^ (mixed >>> 7), mixed | 61)
+      into[i] = ((mixed ^ (mixed >>> 14)) / 2 ** 31) * limit
     }
   }
 }
@@ -107,20 +124,29 @@ const writeAll = async (file: FileHandle, bytes: Uint8Array) => {
 /** Writes a multilayer perceptron as ONNX in constant memory; equal options give equal bytes. */
 export async function writeMlp(path: string, opts: MlpSize): Promise<void> {
   const widths = [opts.inputs, ...opts.hidden, opts.outputs]
-  const layers = widths.slice(1).map((columns, index): Layer =>
-    ({ index, rows: widths[index] ?? 0, columns }))
+  const layers = widths
+    .slice(1)
+    .map((columns, index): Layer => ({ index, rows: widths[index] ?? 0, columns }))
   const tensors = layers.flatMap(({ index, rows, columns }) => [
     // He's limit keeps the signal alive through any number of Relu layers.
     { ...tensorField(`weight${index}`, [rows, columns]), limit: Math.sqrt(6 / rows) },
     { ...tensorField(`bias${index}`, [columns]), limit: 0.1 },
   ])
   const graph = graphHead(layers, opts)
-  const length = tensors.reduce((sum, { head, floats }) =>
-    sum + head.length + floats * 4, graph.length)
+  const length = tensors.reduce(
+    (sum, { head, floats }) => sum + head.length + floats * 4,
+    graph.length,
+  )
   const model = message([
     [MODEL.irVersion, 10],
     [MODEL.producer, 'writeMlp'],
-    [MODEL.opset, message([[OPSET.domain, ''], [OPSET.version, 21]])],
+    [
+      MODEL.opset,
+      message([
+        [OPSET.domain, ''],
+        [OPSET.version, 21],
+      ]),
+    ],
   ])
   if (model.length + length + 6 > MAX_BYTES) throw new RangeError('model of 2 GiB or more')
 
