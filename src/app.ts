@@ -100,6 +100,10 @@ async function buildParts(config: Config, onFatal: (error: unknown) => void): Pr
       record.forget(model)
       void deployments.reconcile(model)
     },
+    serving: (model, stage) => {
+      const now = deployments.route(model)?.stages[stage as 'Production']
+      return now && { serving: now.serving?.row.version ?? null, why: now.why }
+    },
   }
   const deployments = makeDeployments(parts)
   return Object.assign(parts, { deployments })
@@ -271,7 +275,10 @@ export async function createApp(config: Config, onFatal: (error: unknown) => voi
   mkdirSync(config.data, { recursive: true, mode: 0o700 })
   const unlock = lockFile(join(config.data, 'lock'))
   if (!unlock) throw new AlreadyRunningError(`another server uses ${config.data}`)
-  const parts = await buildParts(config, onFatal)
+  const parts = await buildParts(config, onFatal).catch((error: unknown) => {
+    unlock()
+    throw error
+  })
   const { foundation, deployments, log, metrics } = parts
   const timeout = config['predict-timeout']
   const doors = [predictDoor({ deployments, metrics, timeout, maxBody: config['max-body'] })]

@@ -88,6 +88,27 @@ function parseBytes(text: string): number {
   return Number(match[1]) * (sizeUnits[(match[2] ?? '').toUpperCase()] ?? 0)
 }
 
+/** Puts the name of the setting before what is wrong with its value. */
+function named<T>(name: string, read: () => T): T {
+  try {
+    return read()
+  } catch (error) {
+    throw new ConfigError(`${name}: ${(error as Error).message}`)
+  }
+}
+
+/** What the kind of a setting cannot tell. */
+function demandSense(values: Record<string, unknown>): void {
+  if (!['debug', 'info', 'warn', 'error'].includes(String(values['log-level']))) {
+    throw new ConfigError('log-level: debug, info, warn or error')
+  }
+  if (Number(values.port) > 65_535) throw new ConfigError('port: at most 65535')
+  const listen = String(values['metrics-listen'])
+  if (listen !== '' && !/^.+:\d{1,5}$/.test(listen)) {
+    throw new ConfigError('metrics-listen: host:port, for example 127.0.0.1:9100')
+  }
+}
+
 function parse(name: string, kind: Kind, text: string): number | boolean | string | string[] {
   switch (kind) {
     case 'number': {
@@ -95,9 +116,9 @@ function parse(name: string, kind: Kind, text: string): number | boolean | strin
       return Number(text)
     }
     case 'duration':
-      return parseDuration(text)
+      return named(name, () => parseDuration(text))
     case 'bytes':
-      return parseBytes(text)
+      return named(name, () => parseBytes(text))
     case 'flag': {
       if (text !== 'true' && text !== 'false') throw new ConfigError(`${name}: true or false`)
       return text === 'true'
@@ -133,6 +154,7 @@ export function loadConfig(
     const text = flags[name]?.toString() ?? env[envName(name)] ?? setting.fallback
     values[name] = text === '' && setting.kind === 'bytes' ? 0 : parse(name, setting.kind, text)
   }
+  demandSense(values)
   // Children run in another folder, so a relative path would lead them astray.
   values.data = resolve(String(values.data))
   if (values['engine-memory'] === 0) values['engine-memory'] = Math.floor(memoryLimit() / 2)

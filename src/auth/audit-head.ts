@@ -1,8 +1,9 @@
+// The signed end of the audit chain, kept outside the database, and the check of the whole chain.
 import { existsSync, readFileSync, renameSync, writeFileSync } from 'node:fs'
 
-// The signed end of the audit chain, kept outside the database, and the check of the whole chain.
-import { asc, eq, gt } from 'drizzle-orm'
+import { asc, desc, eq, gt } from 'drizzle-orm'
 
+import { serialQueue } from '../core/queue.ts'
 import type { Db } from '../db/db.ts'
 import { audit, type AuditRow } from '../db/tables.ts'
 import type { Log } from '../telemetry/log.ts'
@@ -26,8 +27,8 @@ export interface Verdict {
 }
 
 export interface AuditHead {
-  /** Signs the entry as the new end of the chain. */
-  advance(row: Pick<AuditRow, 'seq' | 'hash'>): void
+  /** Signs the entry as the new end of the chain, if the end signed before is still in place. */
+  advance(row: Pick<AuditRow, 'seq' | 'hash'>): Promise<void>
   /** Reads every entry and compares with the signed end. */
   verify(): Promise<Verdict>
   /** Called at start: follows entries a crash left unsigned; keeps evidence when the end differs. */
@@ -38,8 +39,20 @@ export interface AuditHead {
 
 const signedText = (seq: number, hash: string): string => `relais-audit-head:${seq}:${hash}`
 
+/** Null when there is none; one that cannot be read is nobody's signature. */
 function parseHead(path: string): Head | null {
-  return existsSync(path) ? (JSON.parse(readFileSync(path, 'utf8')) as Head) : null
+  if (!existsSync(path)) return null
+  try {
+    const { seq, hash, kid, signature } = JSON.parse(readFileSync(path, 'utf8')) as Head
+    return {
+      seq: Number(seq) || 0,
+      hash: String(hash),
+      kid: String(kid),
+      signature: `${signature}`,
+    }
+  } catch {
+    return { seq: 0, hash: '', kid: '', signature: '' }
+  }
 }
 
 /** Checks the links of the chain; returns the first problem, and the hash of the entry `watch`. */
@@ -76,7 +89,8 @@ function flawOf(row: AuditRow, expected: number, previous: string): string | nul
 
 export function openAuditHead(path: string, db: Db, keys: Keys, log: Log): AuditHead {
   const broken = `${path}.broken`
-  const advance = (row: Pick<AuditRow, 'seq' | 'hash'>): void => {
+  const inOrder = serialQueue()
+  const write = (row: Pick<AuditRow, 'seq' | 'hash'>): void => {
     const head: Head = { ...keys.sign(signedText(row.seq, row.hash)), seq: row.seq, hash: row.hash }
     const temporary = `${path}.${process.pid}`
     writeFileSync(temporary, JSON.stringify(head), { mode: 0o600 })
@@ -85,16 +99,39 @@ export function openAuditHead(path: string, db: Db, keys: Keys, log: Log): Audit
   const authentic = (head: Head): boolean =>
     keys.verify(signedText(head.seq, head.hash), head.kid, head.signature)
 
+  /**
+   * Is the entry that was signed last still there, unchanged? If not, signing on would destroy the
+   * evidence, so the old head is put aside and `verify` names it from then on.
+   */
+  const keepEvidence = async (head: Head | null): Promise<void> => {
+    const seq = head?.seq ?? 0
+    const [row] = await db.read.select().from(audit).where(eq(audit.seq, seq))
+    const hash = seq === 0 ? firstHash : row?.hash
+    if (head && hash === head.hash && authentic(head)) return
+    if (!existsSync(broken)) {
+      if (head) renameSync(path, broken)
+      else writeFileSync(broken, 'the signed head was missing\n', { mode: 0o600 })
+    }
+    log.write('error', 'audit.head-mismatch', { seq })
+  }
+  const advance = (row: Pick<AuditRow, 'seq' | 'hash'>): Promise<void> =>
+    inOrder(async () => {
+      const head = parseHead(path)
+      await keepEvidence(head)
+      // Another process may have signed a later entry meanwhile.
+      if (row.seq > (head?.seq ?? 0)) write(row)
+    })
+
   const verify = async (): Promise<Verdict> => {
     const head = parseHead(path)
     const { watched, last, ...verdict } = await walk(db, head?.seq ?? 0)
     const wrong = (problem: string): Verdict => ({ ...verdict, valid: false, problem })
     if (!verdict.valid) return verdict
     if (existsSync(broken)) return wrong(`the chain did not match its signed head; see ${broken}`)
-    if (!head) return last === 0 ? verdict : wrong('the signed head is missing')
+    if (!head) return wrong('the signed head is missing')
     if (!authentic(head)) return wrong('the signature of the head is not ours')
     if (last < head.seq) return wrong(`entries ${last + 1} to ${head.seq} are missing`)
-    return watched === head.hash
+    return (head.seq === 0 ? firstHash : watched) === head.hash
       ? verdict
       : wrong(`entry ${head.seq} is not the one that was signed`)
   }
@@ -103,22 +140,12 @@ export function openAuditHead(path: string, db: Db, keys: Keys, log: Log): Audit
     advance,
     verify,
     resume: async () => {
+      const [last] = await db.read.select().from(audit).orderBy(desc(audit.seq)).limit(1)
+      // A head is there before the first entry is, so that a missing one is never an accident.
+      if (!last && !existsSync(path) && !existsSync(broken)) write({ seq: 0, hash: firstHash })
       const head = parseHead(path)
-      const [row] = await db.read
-        .select()
-        .from(audit)
-        .where(eq(audit.seq, head?.seq ?? 0))
-      if (head && (row?.hash !== head.hash || !authentic(head))) {
-        // Signing on would destroy the evidence, so the old head is kept and `verify` names it.
-        if (!existsSync(broken)) renameSync(path, broken)
-        log.write('error', 'audit.head-mismatch', { seq: head.seq })
-      }
-      const tail = await db.read
-        .select()
-        .from(audit)
-        .where(gt(audit.seq, head?.seq ?? 0))
-      const last = tail[tail.length - 1]
-      if (last) advance(last)
+      await keepEvidence(head)
+      if (last && last.seq > (head?.seq ?? 0)) write(last)
     },
     logHead: () => {
       const head = parseHead(path)

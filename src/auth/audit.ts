@@ -149,8 +149,8 @@ class Denials {
 export function createAudit(db: Db, head: AuditHead, log: Log): Audit {
   const denials = new Denials()
   const listeners: ((action: string, outcome: string) => void)[] = []
-  const announce = (row: AuditRow): void => {
-    head.advance(row)
+  const announce = async (row: AuditRow): Promise<void> => {
+    await head.advance(row)
     for (const listener of listeners) listener(row.action, row.outcome)
     const { seq, actor, action, object, outcome, count } = row
     const fields = {
@@ -165,7 +165,7 @@ export function createAudit(db: Db, head: AuditHead, log: Log): Audit {
     log.write('info', `audit.${action}`, { ...fields, request_id: row.requestId })
   }
   const refuse = async (ctx: Context, entry: Omit<Entry, 'outcome'>): Promise<void> => {
-    announce(await db.tx((tx) => append(tx, ctx, { ...entry, outcome: 'denied' })))
+    await announce(await db.tx((tx) => append(tx, ctx, { ...entry, outcome: 'denied' })))
   }
   const settle = async (all: boolean): Promise<void> => {
     for (const { ctx, counts } of denials.take(all)) {
@@ -197,7 +197,7 @@ export function createAudit(db: Db, head: AuditHead, log: Log): Audit {
         await keepAnswer(tx, ctx, intent, change.result)
         return change.result
       })
-      if (row) announce(row)
+      if (row) await announce(row)
       return result
     },
     replay: async (ctx, intent) => (await storedAnswer(db.read, ctx, intent)) as never,

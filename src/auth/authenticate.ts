@@ -18,6 +18,8 @@ export interface Authenticate {
 
 export function createAuthenticate(tokens: Tokens): Authenticate {
   const remembered = new Map<string, Principal>()
+  /** Checks that are under way, so that a burst of one token costs one. */
+  const underWay = new Map<string, Promise<Principal>>()
   let revocations = 0
   tokens.onRevoked((jti) => {
     revocations += 1
@@ -50,7 +52,13 @@ export function createAuthenticate(tokens: Tokens): Authenticate {
       throw new Fault('auth.missing', 'Send the header Authorization: Bearer <token>.')
     }
     const known = remembered.get(header)
-    if (known === undefined) return learn(header)
+    if (known === undefined) {
+      const running = underWay.get(header)
+      if (running) return running
+      const check = learn(header).finally(() => underWay.delete(header))
+      underWay.set(header, check)
+      return check
+    }
     if (known.exp * 1000 > Date.now()) return known
     remembered.delete(header)
     throw new Fault('auth.expired', 'Ask for a new token.')

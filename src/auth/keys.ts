@@ -29,8 +29,12 @@ interface StoredKey {
 export interface SigningKey {
   kid: string
   createdAt: number
+  /** For the audit head, signed synchronously. */
   privateKey: KeyObject
   publicKey: KeyObject
+  /** For tokens: CryptoKeys, which cannot be mistaken for HMAC secrets and verify fast. */
+  signer: Promise<CryptoKey>
+  verifier: Promise<CryptoKey>
   publicJwk: Record<string, string>
 }
 
@@ -57,12 +61,16 @@ export function writeSecret(path: string, content: string): void {
 function load(path: string): SigningKey {
   const stored = JSON.parse(readFileSync(path, 'utf8')) as StoredKey
   const privateKey = createPrivateKey({ key: stored.jwk, format: 'jwk' })
-  const { kty, crv, x } = stored.jwk
+  const { kty, crv, x, d } = stored.jwk
+  const imported = (jwk: Record<string, string>, usage: 'sign' | 'verify'): Promise<CryptoKey> =>
+    crypto.subtle.importKey('jwk', jwk, 'Ed25519', false, [usage])
   return {
     kid: stored.kid,
     createdAt: stored.createdAt,
     privateKey,
     publicKey: createPublicKey(privateKey),
+    signer: imported({ kty, crv, x, d }, 'sign'),
+    verifier: imported({ kty, crv, x }, 'verify'),
     publicJwk: { kty, crv, x, kid: stored.kid, alg: 'EdDSA', use: 'sig' },
   }
 }

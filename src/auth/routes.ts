@@ -4,7 +4,7 @@ import { Elysia, t } from 'elysia'
 import { can, rights, roles } from '../core/principal.ts'
 import type { AuditRow, TokenRow } from '../db/tables.ts'
 import type { Guard } from '../http/guard.ts'
-import { cursorOf, defaultLimit, pageOf } from '../http/page.ts'
+import { cursorOf, defaultLimit, numericCursorOf, pageOf } from '../http/page.ts'
 import { exchangeOf } from '../http/request.ts'
 import type { AuditHead } from './audit-head.ts'
 import type { Audit } from './audit.ts'
@@ -128,8 +128,7 @@ export function authRoutes(deps: AuthRouteDeps) {
       '/api/v1/audit',
       async ({ query }) => {
         const limit = query.limit ?? defaultLimit
-        const before = cursorOf(query.page_token)
-        const rows = await audit.list(before === undefined ? undefined : Number(before), limit + 1)
+        const rows = await audit.list(numericCursorOf(query.page_token), limit + 1)
         const { items, ...next } = pageOf(rows, limit, (row) => String(row.seq))
         return { entries: items.map(auditView), ...next }
       },

@@ -1,6 +1,16 @@
 // Builds dist/relais: one file with the runtime, the program, ONNX Runtime and Swagger UI.
-import { mkdirSync, readFileSync, statSync, writeFileSync } from 'node:fs'
-import { dirname, join } from 'node:path'
+import {
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  statSync,
+  utimesSync,
+  writeFileSync,
+} from 'node:fs'
+import { basename, dirname, join } from 'node:path'
+import { parseArgs } from 'node:util'
 
 const root = join(import.meta.dir, '../..')
 const targets = { x64: 'bun-linux-x64-baseline', arm64: 'bun-linux-arm64' } as const
@@ -35,28 +45,48 @@ function nativePlugin(arch: Arch): Bun.BunPlugin {
   }
 }
 
+/** Everything that goes into the binary and can change. */
+function inputs(): string[] {
+  const under = ['src', 'migrations'].flatMap((folder) =>
+    readdirSync(join(root, folder), { recursive: true }).map((name) => join(folder, String(name))),
+  )
+  const sources = under.filter((name) => !name.endsWith('.test.ts'))
+  return [...sources, 'package.json', 'bun.lock'].map((name) => join(root, name))
+}
+
+function isFresh(outfile: string): boolean {
+  if (!existsSync(outfile)) return false
+  const built = statSync(outfile).mtimeMs
+  return inputs().every((path) => statSync(path).mtimeMs <= built)
+}
+
 async function build(arch: Arch, outfile: string): Promise<void> {
   mkdirSync(dirname(outfile), { recursive: true })
-  const own = process.arch === arch
-  const target = own ? `bun-linux-${arch}` : targets[arch]
+  // Built aside and renamed, so that nobody starts half a file.
+  const fresh = `${outfile}.${process.pid}`
+  // Without a target the running Bun goes in, and nothing has to be fetched.
+  const target = process.arch === arch ? {} : { target: targets[arch] }
+  const began = new Date()
   await Bun.build({
     entrypoints: [join(root, 'src/main.ts')],
-    compile: {
-      outfile,
-      target: target as 'bun-linux-x64',
-      autoloadDotenv: false,
-      autoloadBunfig: false,
-    },
+    compile: { outfile: fresh, autoloadDotenv: false, autoloadBunfig: false, ...target },
     minify: { whitespace: true, syntax: true, identifiers: false },
     sourcemap: 'none',
     define: { RELAIS_COMMIT: JSON.stringify(commitOf()) },
     plugins: [nativePlugin(arch)],
   })
+  // What is edited while the build runs makes it stale.
+  utimesSync(fresh, began, began)
+  renameSync(fresh, outfile)
   const size = (statSync(outfile).size / 1048576).toFixed(1)
-  writeFileSync(`${outfile}.sha256`, `${digestOf(outfile)}  ${outfile.split('/').at(-1)}\n`)
+  writeFileSync(`${outfile}.sha256`, `${digestOf(outfile)}  ${basename(outfile)}\n`)
   console.log(`${outfile}  ${size} MiB`)
 }
 
-const [arch = process.arch, outfile = join(root, 'dist/relais')] = process.argv.slice(2)
+const { values, positionals } = parseArgs({
+  allowPositionals: true,
+  options: { 'if-stale': { type: 'boolean', default: false } },
+})
+const [arch = process.arch, outfile = join(root, 'dist/relais')] = positionals
 if (!(arch in targets)) throw new Error(`targets are ${Object.keys(targets).join(', ')}`)
-await build(arch as Arch, outfile)
+if (!values['if-stale'] || !isFresh(outfile)) await build(arch as Arch, outfile)

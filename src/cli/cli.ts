@@ -1,5 +1,12 @@
 // From words to a command to an exit code: 0 done, 1 refused or failed, 2 wrong usage.
-import { type Command, CommandError, type Output, readArgs, UsageError } from './command.ts'
+import {
+  type Command,
+  CommandError,
+  type Output,
+  readArgs,
+  synopsisOf,
+  UsageError,
+} from './command.ts'
 import { audit, backup, doctor, restore, version } from './operation.ts'
 import { predict } from './predict.ts'
 import { push } from './push.ts'
@@ -37,9 +44,9 @@ const output: Output = {
 }
 
 export function overview(): string {
-  const width = Math.max(...commands.map(({ name, usage }) => `${name} ${usage}`.length))
+  const width = Math.max(...commands.map((command) => synopsisOf(command).length))
   const lines = commands.map(
-    ({ name, usage, summary }) => `  relais ${`${name} ${usage}`.padEnd(width)}  ${summary}`,
+    (command) => `  ${synopsisOf(command).padEnd(width)}  ${command.summary}`,
   )
   return [
     'Relais: model registry and ONNX inference in one binary.',
@@ -60,9 +67,8 @@ export function helpOf(command: Command): string {
     ({ help, multiple }, at) =>
       `${(heads[at] ?? '').padEnd(width)}  ${help}${multiple ? ' (repeatable)' : ''}`,
   )
-  const usage = `relais ${command.name} ${command.usage}`.trim()
   return [
-    `${usage}: ${command.summary}`,
+    `${synopsisOf(command)}: ${command.summary}`,
     '',
     ...lines,
     '',
@@ -85,13 +91,30 @@ function unknown(argv: readonly string[]): number {
   return 2
 }
 
+/** Tells what went wrong and what to do about it; returns the exit code. */
+function failed(command: Command, error: unknown, asJson: boolean): number {
+  const text = error instanceof Error ? error.message : String(error)
+  output.note(`relais ${command.name}: ${text}`)
+  if (error instanceof UsageError) {
+    output.note(`usage: ${synopsisOf(command)}; see --help`)
+    return 2
+  }
+  if (!(error instanceof CommandError)) return 1
+  if (error.next !== undefined) output.note(error.next)
+  if (asJson && error.problem !== undefined) output.line(JSON.stringify(error.problem))
+  return 1
+}
+
+const asksForHelp = (word: string | undefined): boolean =>
+  word === '--help' || word === '-h' || word === 'help'
+
 /** Runs the command line and returns the exit code. */
 export async function runCli(
   argv: readonly string[],
   env: Record<string, string | undefined>,
 ): Promise<number> {
   const [first] = argv
-  if (first === undefined || first === '--help' || first === '-h' || first === 'help') {
+  if (first === undefined || asksForHelp(first)) {
     output.line(overview())
     return 0
   }
@@ -105,17 +128,6 @@ export async function runCli(
   try {
     return await command.run(readArgs(command, rest), output, env)
   } catch (error) {
-    if (error instanceof UsageError) {
-      output.note(`relais ${command.name}: ${error.message}`)
-      output.note(`usage: relais ${command.name} ${command.usage}; see --help`)
-      return 2
-    }
-    if (error instanceof CommandError) {
-      output.note(`relais ${command.name}: ${error.message}`)
-      if (error.next !== undefined) output.note(error.next)
-      return 1
-    }
-    output.note(`relais ${command.name}: ${error instanceof Error ? error.message : String(error)}`)
-    return 1
+    return failed(command, error, rest.includes('--json'))
   }
 }

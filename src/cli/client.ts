@@ -1,6 +1,7 @@
 // Calls to a server from the command line.
 import { readFileSync } from 'node:fs'
 
+import type { FaultCode } from '../core/fault.ts'
 import type { Args } from './command.ts'
 import { CommandError } from './command.ts'
 
@@ -13,18 +14,38 @@ interface Problem {
 }
 
 /** What a person can do about a fault. */
-const advice: Record<string, string> = {
+const advice: Partial<Record<FaultCode, string>> = {
   'auth.missing': 'Set RELAIS_TOKEN or pass --token-file.',
   'auth.invalid': 'Is the token from this server? See `relais token create --help`.',
   'auth.expired': 'Ask for a new token: `relais token create`.',
   'auth.revoked': 'Ask for a new token: `relais token create`.',
-  'access.denied': 'Use a token with that right, or ask an ml-lead.',
+  'access.denied': 'Use a token with that right, or ask someone whose role carries it.',
   'model.not-found': '`relais models` lists what there is.',
   'version.not-found': '`relais models NAME` lists the versions.',
+  'token.not-found': '`relais token list` lists the tokens.',
   'stage.empty': '`relais promote NAME VERSION --to Production` fills it.',
   'stage.conflict': 'Look with `relais models NAME`, then try again.',
   'version.failed': 'The version cannot be served; push a repaired one.',
+  'version.not-servable': 'Only ONNX models are served; push one.',
+  'version.quarantined': '`relais quarantine clear NAME VERSION` tries it again.',
   'version.live': 'Promote another version first.',
+  'rollback.nothing-earlier': 'Promote a version: `relais models NAME` lists them.',
+  'model.not-onnx': 'Export the model to ONNX first, for example with skl2onnx or torch.onnx.',
+  'model.external-data': 'Save the model as one file, with its tensors inside.',
+  'model.unknown-domain': 'Export the model with standard ONNX operators only.',
+  'schema.invalid': 'Correct the file given with --schema.',
+  'input.invalid': 'Correct the rows; the columns are described at /docs.',
+  'request.too-large': 'Send fewer rows, or let the operator raise the limit.',
+  'service.starting': 'Try again in a moment.',
+  'service.draining': 'Try again when the server is back.',
+  'model.loading': 'Try again in a moment.',
+  'model.unavailable': '`relais models NAME` and `relais doctor` say why.',
+  'engine.busy': 'Try again in a moment.',
+  'engine.lost': 'Try again; if it goes on, see `relais models NAME`.',
+  'engine.memory': 'Try again later, or give the server more --engine-memory.',
+  'inference.deadline': 'Send fewer rows, or give the server a longer --predict-timeout.',
+  'storage.full': "Free space on the server's disk; `relais doctor` shows how much is left.",
+  internal: "The server's log tells more.",
 }
 
 export interface Client {
@@ -49,7 +70,11 @@ async function refusal(response: Response): Promise<CommandError> {
   const lines = (problem.errors ?? []).map(({ pointer, message }) => `  ${pointer}: ${message}`)
   const what = problem.detail ?? `the server answered ${response.status}`
   const code = problem.code ?? String(response.status)
-  return new CommandError([`${code}: ${what}`, ...lines].join('\n'), advice[code])
+  return new CommandError(
+    [`${code}: ${what}`, ...lines].join('\n'),
+    advice[code as FaultCode],
+    problem,
+  )
 }
 
 /** A streaming body with its type. */

@@ -6,9 +6,12 @@ export class UsageError extends Error {}
 /** A command failed in a way the user should read; `next` says what to do about it. */
 export class CommandError extends Error {
   readonly next: string | undefined
-  constructor(message: string, next?: string) {
+  /** The server's own words, for those who asked for JSON. */
+  readonly problem: object | undefined
+  constructor(message: string, next?: string, problem?: object) {
     super(message)
     this.next = next
+    this.problem = problem
   }
 }
 
@@ -42,6 +45,8 @@ export interface Command {
   name: string
   /** Positional arguments as they appear in the help: `NAME VERSION`. */
   usage: string
+  /** Options that cannot be left out, as they appear in the help: `--to STAGE`. */
+  needs?: string
   summary: string
   options: Record<string, Option>
   example: string
@@ -59,6 +64,10 @@ export const clientOptions: Record<string, Option> = {
   'token-file': { type: 'string', value: 'FILE', help: 'file with the token; else RELAIS_TOKEN' },
   json: { type: 'boolean', help: 'print the answer as JSON' },
 }
+
+/** How a command is called: name, words, options that it needs. */
+export const synopsisOf = ({ name, usage, needs = '' }: Command): string =>
+  `relais ${name} ${usage} ${needs}`.replaceAll(/ +/g, ' ').trim()
 
 /** Reads arguments; throws UsageError for unknown options and for a wrong number of words. */
 export function readArgs(command: Command, argv: readonly string[]): Args {
@@ -109,13 +118,12 @@ export function numberOf(text: string, what: string): number {
   return Number(text)
 }
 
+export type Cell = string | number | boolean | null | undefined
+
 /** Rows under headings, columns aligned; long cells are cut. */
-export function table(
-  headings: readonly string[],
-  rows: readonly (readonly unknown[])[],
-): string[] {
-  const cell = (value: unknown): string => {
-    const text = value === null || value === undefined ? '-' : String(value)
+export function table(headings: readonly string[], rows: readonly (readonly Cell[])[]): string[] {
+  const cell = (value: Cell): string => {
+    const text = value === null || value === undefined || value === '' ? '-' : String(value)
     return text.length > 60 ? `${text.slice(0, 59)}…` : text
   }
   const lines = [headings, ...rows].map((row) => row.map(cell))

@@ -15,6 +15,7 @@ import { restore as unpack, RestoreError } from '../upkeep/restore.ts'
 import { commit, version as binaryVersion } from '../version.ts'
 import { clientOf } from './client.ts'
 import { clientOptions, type Command, CommandError, table, UsageError } from './command.ts'
+import { giveToOwner } from './owner.ts'
 
 interface Entry {
   seq: number
@@ -132,6 +133,7 @@ export const backup: Command = {
 export const restore: Command = {
   name: 'restore',
   usage: 'FILE',
+  needs: '--data DIR',
   summary: 'unpack a backup into a new data folder',
   options: {
     data: { type: 'string', value: 'DIR', help: 'folder that does not exist or is empty' },
@@ -146,6 +148,7 @@ export const restore: Command = {
     try {
       process.umask(0o077)
       const done = await unpack(file, data)
+      giveToOwner(data)
       const text = `restored ${done.models} models, ${done.versions} versions, ${done.artifacts} artifacts`
       output.line(args.flag('json') ? JSON.stringify(done) : text)
       return 0

@@ -1,6 +1,6 @@
+// relais predict: rows from a CSV or JSON file to predictions.
 import { readFileSync } from 'node:fs'
 
-// relais predict: rows from a CSV or JSON file to predictions.
 import { parse } from 'csv-parse/sync'
 
 import { clientOf } from './client.ts'
@@ -48,11 +48,11 @@ function fromJson(text: string): Row[] {
   throw new CommandError('the JSON is neither a list of rows nor {"instances": [...]}')
 }
 
-function shownRow(prediction: unknown, at: number): unknown[] {
+function shownRow(prediction: unknown, at: number): string[] {
   if (typeof prediction !== 'object' || prediction === null || Array.isArray(prediction)) {
-    return [at + 1, JSON.stringify(prediction)]
+    return [String(at + 1), JSON.stringify(prediction)]
   }
-  return [at + 1, ...Object.values(prediction).map((value) => JSON.stringify(value))]
+  return [String(at + 1), ...Object.values(prediction).map((value) => JSON.stringify(value))]
 }
 
 function headingsOf(first: unknown): string[] {
@@ -68,6 +68,7 @@ interface Answer {
 export const predict: Command = {
   name: 'predict',
   usage: 'NAME',
+  needs: '--input FILE',
   summary: 'predict the rows of a file',
   options: {
     ...clientOptions,

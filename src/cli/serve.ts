@@ -1,4 +1,6 @@
 // relais serve: runs the server until it is told to stop.
+import { existsSync } from 'node:fs'
+
 import { AlreadyRunningError, createApp } from '../app.ts'
 import { ConfigError, envName, loadConfig, settings } from '../config.ts'
 import { NewerSchemaError } from '../db/migrate.ts'
@@ -52,6 +54,7 @@ export const serve: Command = {
   run: async (args, output, env) => {
     process.umask(0o077)
     const settled = config(args, env)
+    const isFirst = !existsSync(settled.data)
     const fatal = Promise.withResolvers<number>()
     try {
       const app = await createApp(settled, (error) => {
@@ -60,6 +63,7 @@ export const serve: Command = {
       })
       const url = await app.start()
       output.note(`relais: serving ${url}  docs ${url}/docs  data ${settled.data}`)
+      if (isFirst) output.note(`relais: the first token is in ${settled.data}/admin.token`)
       return await untilTold(() => app.stop(), fatal.promise)
     } catch (error) {
       if (error instanceof AlreadyRunningError) {

@@ -1,6 +1,6 @@
 // relais promote, rollback, quarantine clear, models.
 import { clientOf, modelPath } from './client.ts'
-import { clientOptions, type Command, numberOf, table, UsageError } from './command.ts'
+import { type Cell, clientOptions, type Command, numberOf, table, UsageError } from './command.ts'
 
 interface Moved {
   stage: string
@@ -11,6 +11,7 @@ interface Moved {
 export const promote: Command = {
   name: 'promote',
   usage: 'NAME VERSION',
+  needs: '--to STAGE',
   summary: 'move a version to a stage',
   options: {
     ...clientOptions,
@@ -123,8 +124,10 @@ interface VersionView {
   git_commit: string | null
 }
 
-function versionRow(view: VersionView): unknown[] {
-  const metrics = Object.entries(view.metrics).map(([key, value]) => `${key}=${value}`)
+function versionRow(view: VersionView): Cell[] {
+  const metrics = Object.entries(view.metrics).map(
+    ([key, value]) => `${key}=${Number(value.toPrecision(6))}`,
+  )
   const state = view.quarantine ? `quarantined: ${view.quarantine.reason}` : view.servability
   const when = view.created_at.slice(0, 19)
   const { version, stage, aliases, created_by: by, git_commit: commit } = view

@@ -8,6 +8,7 @@ import { closeFoundation, localContext, openFoundation } from '../parts.ts'
 import { createLog } from '../telemetry/log.ts'
 import { clientOf } from './client.ts'
 import { clientOptions, type Command, CommandError, table, UsageError } from './command.ts'
+import { actAsOwner } from './owner.ts'
 
 interface Wanted {
   sub: string
@@ -24,6 +25,7 @@ async function createLocally(data: string, wanted: Wanted): Promise<string> {
       'Start `relais serve --data` there once.',
     )
   }
+  actAsOwner(data)
   const quiet = { write: () => 0, flush: () => 0 }
   const log = createLog('error', {}, quiet)
   const foundation = await openFoundation(data, log, () => undefined)
@@ -38,6 +40,7 @@ async function createLocally(data: string, wanted: Wanted): Promise<string> {
 export const tokenCreate: Command = {
   name: 'token create',
   usage: '',
+  needs: '--sub NAME --role ROLE',
   summary: 'create a token and print it',
   options: {
     ...clientOptions,

@@ -105,6 +105,7 @@ const wholeServer: ReadonlySet<Right> = new Set<Right>([
 export function can(principal: Principal, right: Right, model?: string): boolean {
   if (!grants[principal.role].has(right)) return false
   if (principal.models === null) return true
-  if (model === undefined) return !wholeServer.has(right)
+  if (wholeServer.has(right)) return false
+  if (model === undefined) return true
   return principal.models.some((glob) => globMatches(glob, model))
 }

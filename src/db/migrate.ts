@@ -1,6 +1,6 @@
 // Brings a database to the newest schema, after a copy of it, or refuses one that is newer.
 import type { Database } from 'bun:sqlite'
-import { existsSync, mkdirSync } from 'node:fs'
+import { mkdirSync, renameSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 
 import start from '../../migrations/sqlite/0000_start.sql' with { type: 'text' }
@@ -34,7 +34,10 @@ export function migrate(db: Database, backups: string): void {
   if (from > 0) {
     mkdirSync(backups, { recursive: true, mode: 0o700 })
     const copy = join(backups, `before-schema-${schemaVersion}.db`)
-    if (!existsSync(copy)) db.run('VACUUM INTO ?', [copy])
+    // A copy of an earlier attempt may be half or older than the data: it is made anew.
+    rmSync(`${copy}.part`, { force: true })
+    db.run('VACUUM INTO ?', [`${copy}.part`])
+    renameSync(`${copy}.part`, copy)
   }
   db.run('BEGIN IMMEDIATE')
   try {

@@ -13,6 +13,14 @@ export function cursorOf(token: string | undefined): string | undefined {
   return text.slice(2)
 }
 
+/** The same for lists whose cursor is a number. */
+export function numericCursorOf(token: string | undefined): number | undefined {
+  const cursor = cursorOf(token)
+  if (cursor === undefined) return undefined
+  if (/^\d{1,15}$/.test(cursor)) return Number(cursor)
+  throw new Fault('request.page-token', 'Pass next_page_token of the page before, unchanged.')
+}
+
 /** Shapes a page of `limit` out of up to `limit + 1` rows. */
 export function pageOf<T>(
   rows: readonly T[],

@@ -13,15 +13,19 @@ const soundRequestId = /^[\w.:-]{8,128}$/
 export class Exchange implements Context {
   readonly request: Request
   readonly path: string
+  /** The caller's X-Request-Id, if it is sound, else `ownId`. */
   readonly requestId: string
+  /** Unique whatever the caller sends. */
+  readonly ownId: string
   readonly started = performance.now()
   caller: Principal | null = null
   /** Template of the route, `unmatched` until one takes the request. */
   route = 'unmatched'
   routeClass: RouteClass = 'registry'
-  /** For the log line of a prediction. */
-  model = ''
-  modelVersion = ''
+  /** Further members of the log line, as JSON text that starts with a comma. */
+  logged = ''
+  /** True when the answer carries the common headers already. */
+  sealed = false
   private readonly peer: (request: Request) => string
   private trace = ''
 
@@ -30,7 +34,19 @@ export class Exchange implements Context {
     this.path = path
     this.peer = peer
     const sent = request.headers.get('x-request-id')
-    this.requestId = sent !== null && soundRequestId.test(sent) ? sent : newId()
+    this.ownId = newId()
+    this.requestId = sent !== null && soundRequestId.test(sent) ? sent : this.ownId
+  }
+
+  /** An answer with the common headers from the start: adding them later costs more. */
+  seal(body: string, contentType: string): Response {
+    this.sealed = true
+    return new Response(body, {
+      headers: {
+        'content-type': contentType,
+        'x-request-id': this.requestId,
+      },
+    })
   }
 
   get principal(): Principal {
@@ -41,7 +57,7 @@ export class Exchange implements Context {
   }
 
   get traceId(): string {
-    if (this.trace === '') this.trace = traceIdOf(this.request.headers.get('traceparent'))
+    this.trace ||= traceIdOf(this.request.headers.get('traceparent'), this.ownId)
     return this.trace
   }
 

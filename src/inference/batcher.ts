@@ -9,6 +9,8 @@ export interface Answer {
   outputs: Omit<Tensor, 'name'>[]
   from: number
   rows: number
+  /** True for one request of the run, so that a run is counted once. */
+  first: boolean
   /** Rows of the whole run and its time in ONNX Runtime, in seconds. */
   batchRows: number
   seconds: number
@@ -153,7 +155,8 @@ export function settle(batch: Batch, frame: Frame): void {
   }
   let from = 0
   for (const request of requests) {
-    request.resolve({ outputs, from, rows: request.rows, batchRows: rows, seconds })
+    const first = from === 0
+    request.resolve({ outputs, from, rows: request.rows, first, batchRows: rows, seconds })
     from += request.rows
   }
 }

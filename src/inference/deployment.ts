@@ -1,5 +1,5 @@
 // A deployment: one model version held by a lane, with all that a prediction needs of it.
-import { Fault } from '../core/fault.ts'
+import { type Fault, toFault } from '../core/fault.ts'
 import type { VersionRow } from '../db/tables.ts'
 import type { Signature } from '../onnx/model.ts'
 import type { FeatureSchema } from '../onnx/signature.ts'
@@ -76,6 +76,8 @@ export class Deployment {
   readonly series: Series
   /** End of every V1 answer: `,"model_name":…,"model_version":…}`. */
   readonly tail: string
+  /** Its part of an access log line. */
+  readonly logged: string
   /** Requests that hold it: a swap must not pull it away. */
   holds = 0
   /** Set while it waits for its last request before it is unloaded. */
@@ -100,6 +102,7 @@ export class Deployment {
     this.encoder = new Encoder(this.signature)
     this.memory = memoryOf(row)
     this.series = seriesOf(parts.metrics, model, this.version)
+    this.logged = `,"model":${JSON.stringify(model)},"model_version":"${this.version}"`
     this.tail = `,"model_name":${JSON.stringify(model)},"model_version":"${this.version}"}`
     const mergeable = (row.trial as TrialReport | null)?.batchable === true
     const fixedShape = this.signature.inputs.every(
@@ -149,17 +152,20 @@ export class Deployment {
   count(answer: Answer): void {
     const { series } = this
     series.ok.add(1)
+    if (!answer.first) return
     series.inference.observe(answer.seconds)
     series.batch.observe(answer.batchRows)
   }
 
-  /** Counts a failed one by its fault. */
-  countFault(fault: Fault, metrics: Metrics): void {
+  /** Counts a failed request by its fault and returns what was thrown. */
+  failed(error: unknown, metrics: Metrics): unknown {
+    const fault = toFault(error)
     const rejected = fault.status === 422
     ;(rejected ? this.series.rejected : this.series.error).add(1)
     const { model, version } = this
     const reason = reasons[fault.status] ?? 'runtime'
     metrics.predictionErrors.of({ model, model_version: version, reason }).add(1)
+    return error
   }
 
   release(): void {

@@ -11,6 +11,7 @@ import {
   elements,
   type Tensor,
   type TensorData,
+  viewOf,
 } from '../onnx/tensor.ts'
 
 export const headBytes = 16
@@ -87,12 +88,14 @@ export function tensorFrame(
   return frame
 }
 
+/** Copies element-wise: asking a small array for its buffer would move it out of its fast form. */
 function writePieces(frame: Uint8Array, from: number, tensor: Outgoing): void {
-  let at = from
+  if (tensor.type === 'string') return
+  const all = viewOf(tensor.type, frame.buffer, from, countOf(tensor.dims))
+  let at = 0
   for (const piece of tensor.pieces) {
-    const { buffer, byteOffset, byteLength } = piece as Float32Array
-    frame.set(new Uint8Array(buffer, byteOffset, byteLength), at)
-    at += byteLength
+    all.set(piece as Float32Array, at)
+    at += piece.length
   }
 }
 
@@ -146,9 +149,8 @@ export function readTensors(payload: Uint8Array): Omit<Tensor, 'name'>[] {
 
 function dataOf(type: Tensor['type'], dims: readonly number[], bytes: Uint8Array): TensorData {
   if (type === 'string') return JSON.parse(utf8.decode(bytes)) as string[]
-  const data = allocate(type, countOf(dims)) as Float32Array
-  new Uint8Array(data.buffer).set(bytes)
-  return data
+  const { buffer, byteOffset, byteLength } = bytes
+  return viewOf(type, buffer.slice(byteOffset, byteOffset + byteLength), 0, countOf(dims))
 }
 
 /** Cuts a stream of bytes into frames. */

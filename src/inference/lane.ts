@@ -57,6 +57,7 @@ export class Lane {
   /** Batchers with something waiting, in turn. */
   private turns: Batcher[] = []
   private quickDeaths = 0
+  private pumping = false
   private readonly watch: ReturnType<typeof setInterval>
   private lastAnswer = 0
 
@@ -112,7 +113,13 @@ export class Lane {
   submit(batcher: Batcher, request: PredictRequest): void {
     batcher.push(request)
     if (batcher.waiting === 1) this.turns.push(batcher)
-    this.pump()
+    if (this.pumping) return
+    this.pumping = true
+    // After the requests that have arrived already: what came together travels together.
+    setImmediate(() => {
+      this.pumping = false
+      this.pump()
+    })
   }
 
   /** Replaces the engine by a fresh one, with the versions held now. Requests in flight run again. */

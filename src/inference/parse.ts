@@ -47,9 +47,11 @@ export async function readJsonBody(
 ): Promise<unknown> {
   const declared = Number(request.headers.get('content-length') ?? Number.NaN)
   if (declared <= worthScanning && !wide) {
-    return request.json().catch(() => {
+    try {
+      return await request.json()
+    } catch {
       throw malformed()
-    })
+    }
   }
   const bytes = await readBody(request, most)
   if (bytes.length > worthScanning) demandShallow(bytes)

@@ -1,5 +1,4 @@
 import { Fault } from '../core/fault.ts'
-import { newId } from '../core/ids.ts'
 // KServe V1 and TensorFlow Serving's REST: model list, status, predict. Outside Elysia, because
 // these paths hold colons and this is the hot path.
 import { can } from '../core/principal.ts'
@@ -9,7 +8,7 @@ import type { Tensor } from '../onnx/tensor.ts'
 import type { Deployment } from './deployment.ts'
 import type { Route } from './deployments.ts'
 import { readJsonBody } from './parse.ts'
-import { infer, type Predictor, requirePredict, withDeployment } from './predict.ts'
+import { type Predictor, requirePredict } from './predict.ts'
 
 const prefix = '/v1/models'
 
@@ -29,8 +28,20 @@ const named = (part: string): string => {
   }
 }
 
-/** `/v1/models/{m}[/versions/{v}|/labels/{l}][:predict]` taken apart, or null. */
+/** Paths taken apart before; callers use few, and a hostile one cannot make it grow. */
+const targets = new Map<string, Target>()
+const mostTargets = 1000
+
 function targetOf(path: string): Target | null {
+  const known = targets.get(path)
+  if (known) return known
+  const target = parseTarget(path)
+  if (target && targets.size < mostTargets) targets.set(path, target)
+  return target
+}
+
+/** `/v1/models/{m}[/versions/{v}|/labels/{l}][:predict]` taken apart, or null. */
+function parseTarget(path: string): Target | null {
   const verb = path.endsWith(':predict') ? 'predict' : 'status'
   const end = verb === 'predict' ? path.length - ':predict'.length : path.length
   const parts = path.slice(prefix.length + 1, end).split('/')
@@ -75,8 +86,6 @@ function tensorsOf(
 
 type Form = 'instances' | 'inputs'
 
-const jsonHeaders = { 'content-type': 'application/json' }
-
 /** Versions of the model that serve now, in TensorFlow Serving's words beside KServe's. */
 function statusBody(route: Route): object {
   const serving = Object.values(route.stages).flatMap((stage) => stage.serving ?? [])
@@ -106,28 +115,35 @@ export interface PredictDoorOptions extends Predictor {
 
 /** The prediction door. Faults carry an extra member `error`, which V1 clients read (RULES §27). */
 export function predictDoor(options: PredictDoorOptions): Door {
-  const { deployments, maxBody } = options
+  const { deployments, maxBody, metrics, timeout } = options
 
   const predict = async (exchange: Exchange, target: Target): Promise<Response> => {
     const { model, reference } = target
     const { principal, request } = exchange
     exchange.routeClass = 'predict'
-    exchange.model = model
     requirePredict(principal, model)
     const found =
       reference === undefined ? deployments.production(model) : deployments.find(model, reference)
-    return withDeployment(options, found, async (deployment) => {
-      exchange.modelVersion = deployment.version
+    const deployment = found instanceof Promise ? await found : found
+    // Held before anything is awaited, so that a swap cannot pull it away.
+    deployment.holds += 1
+    try {
+      exchange.logged = deployment.logged
       const body = await readJsonBody(request, maxBody, deployment.validator.wide)
       const { tensors, rows, form } = tensorsOf(deployment, body)
-      const answer = await infer(options, deployment, { tensors, rows }, principal)
+      const answer = await deployment.run(tensors, rows, principal.sub, timeout)
+      deployment.count(answer)
       const { encoder, tail } = deployment
       const byRow = form === 'instances' && encoder.fitsRows(answer)
       const text = byRow
         ? `{"predictions":${encoder.rows(answer)}`
         : `{"${form === 'inputs' ? 'outputs' : 'predictions'}":${encoder.tensors(answer)}`
-      return new Response(`${text},"id":"${newId()}"${tail}`, { headers: jsonHeaders })
-    })
+      return exchange.seal(`${text},"id":"${exchange.ownId}"${tail}`, 'application/json')
+    } catch (error) {
+      throw deployment.failed(error, metrics)
+    } finally {
+      deployment.release()
+    }
   }
 
   const status = ({ principal }: Exchange, target: Target): Response => {

@@ -60,15 +60,19 @@ const modelGraph = 7
 const graphNode = 1
 const graphOutput = 12
 
-function parse(bytes: Uint8Array): ModelProto & { graph: GraphProto } {
-  let model: ModelProto
+/** What `read` returns. Whatever it throws means that the bytes are no protobuf of that shape. */
+function decoded<T>(read: () => T): T {
   try {
-    model = decodeModel(bytes)
+    return read()
   } catch (cause) {
     throw new Fault('model.not-onnx', 'The bytes are no ONNX protobuf; is the file complete?', {
       cause,
     })
   }
+}
+
+function parse(bytes: Uint8Array): ModelProto & { graph: GraphProto } {
+  const model = decoded(() => decodeModel(bytes))
   if (model.graph === null || model.graph.node.length === 0 || model.opsetImport.length === 0) {
     throw new Fault('model.not-onnx', 'The file has no graph with operators.')
   }
@@ -123,7 +127,10 @@ function inspect(model: ModelProto & { graph: GraphProto }): number {
     }
   }
   visitGraph(model.graph, visit)
-  for (const { node } of model.functions) visitNodes(node, visit)
+  for (const { node, defaults } of model.functions) {
+    visitNodes(node, visit)
+    for (const attribute of defaults) visitAttribute(attribute, visit)
+  }
   return nodes
 }
 
@@ -219,7 +226,7 @@ export function readModel(bytes: Uint8Array): Intake {
   const model = parse(bytes)
   const nodes = inspect(model)
   const { graph } = model
-  const zips = findZips(bytes, graph)
+  const zips = decoded(() => findZips(bytes, graph))
   const constants = new Set(graph.initializer.map((tensor) => tensor.name))
   const inputs = graph.input.filter((value) => !constants.has(value.name))
   const outputs = graph.output.map((value): Slot => {

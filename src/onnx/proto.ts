@@ -64,6 +64,7 @@ const root = protobuf.Root.fromJSON({
       name: [1, 'string'],
       node: [7, 'Node', 'repeated'],
       domain: [10, 'string'],
+      defaults: [11, 'Attribute', 'repeated'],
     }),
     Model: message({
       irVersion: [1, 'int64'],
@@ -130,7 +131,7 @@ export interface ModelProto {
   graph: GraphProto | null
   opsetImport: { domain: string; version: unknown }[]
   metadataProps: Entry[]
-  functions: { domain: string; node: NodeProto[] }[]
+  functions: { domain: string; node: NodeProto[]; defaults: AttributeProto[] }[]
 }
 
 const model = root.lookupType('Model')

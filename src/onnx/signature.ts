@@ -160,6 +160,40 @@ function compact<T extends object>(value: T): T {
   return Object.fromEntries(Object.entries(value).filter(([, v]) => v !== undefined)) as T
 }
 
+function suits(type: ElementType, value: unknown): boolean {
+  const { kind } = elements[type]
+  if (kind === 'string') return typeof value === 'string'
+  if (kind === 'bool') return typeof value === 'boolean'
+  return kind === 'float' ? Number.isFinite(value) : Number.isInteger(value)
+}
+
+/** Range, set and example of a column, which must fit its type and each other. */
+function readRange(
+  check: Checker,
+  value: Record<string, unknown>,
+  pointer: string,
+  type: ElementType,
+): object {
+  const min = check.optional<number>(value.min, `${pointer}/min`, 'number')
+  const max = check.optional<number>(value.max, `${pointer}/max`, 'number')
+  if (min !== undefined && max !== undefined && min > max) {
+    check.fail(`${pointer}/min`, 'lies above max')
+  }
+  const allowed =
+    value.allowed === undefined ? undefined : check.list(value.allowed, `${pointer}/allowed`)
+  allowed?.forEach((item, at) => {
+    if (!suits(type, item)) check.fail(`${pointer}/allowed/${at}`, `is no ${type}`)
+  })
+  const { example } = value
+  if (example !== undefined) {
+    const inRange = !(Number(example) < (min ?? -Infinity) || Number(example) > (max ?? Infinity))
+    const listed = allowed === undefined || allowed.includes(example)
+    if (!suits(type, example)) check.fail(`${pointer}/example`, `is no ${type}`)
+    else if (!inRange || !listed) check.fail(`${pointer}/example`, 'would be refused')
+  }
+  return { min, max, allowed, example }
+}
+
 interface ColumnPlace {
   signature: Signature
   /** Next free place per input, for columns that name none. */
@@ -181,25 +215,21 @@ function readColumn(check: Checker, raw: unknown, pointer: string, place: Column
     check.fail(`${pointer}/type`, `${type} does not fit the input's ${slot.type}`)
   }
   const nullable = check.optional<boolean>(value.nullable, `${pointer}/nullable`, 'boolean')
-  if (nullable && (slot === undefined || elements[slot.type].kind !== 'float')) {
-    check.fail(`${pointer}/nullable`, 'only columns of float inputs can be null (they become NaN)')
+  const floats = elements[type].kind === 'float' && slot && elements[slot.type].kind === 'float'
+  if (nullable && !floats) {
+    check.fail(`${pointer}/nullable`, 'only float columns can be null (null becomes NaN)')
   }
   const given = check.optional<number>(value.index, `${pointer}/index`, 'number')
   const index = given ?? place.next.get(input) ?? 0
   place.next.set(input, index + 1)
-  const allowed =
-    value.allowed === undefined ? undefined : check.list(value.allowed, `${pointer}/allowed`)
   return compact({
     name,
     type,
     input,
     index,
-    min: check.optional<number>(value.min, `${pointer}/min`, 'number'),
-    max: check.optional<number>(value.max, `${pointer}/max`, 'number'),
-    allowed,
+    ...readRange(check, value, pointer, type),
     nullable,
     description: check.optional<string>(value.description, `${pointer}/description`, 'string'),
-    example: value.example,
   } as Column)
 }
 

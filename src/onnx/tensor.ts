@@ -59,34 +59,36 @@ export interface Tensor {
   data: TensorData
 }
 
+/** bool and float16 share the arrays of their raw forms. Typed alike: only `type` tells them apart. */
+const arrays = {
+  float32: Float32Array,
+  float64: Float64Array,
+  float16: Uint16Array,
+  int8: Int8Array,
+  int16: Int16Array,
+  int32: Int32Array,
+  int64: BigInt64Array,
+  uint8: Uint8Array,
+  uint16: Uint16Array,
+  uint32: Uint32Array,
+  uint64: BigUint64Array,
+  bool: Uint8Array,
+} as unknown as Record<Exclude<ElementType, 'string'>, Float32ArrayConstructor>
+
 /** A zeroed array for `count` elements. */
 export function allocate(type: ElementType, count: number): TensorData {
-  switch (type) {
-    case 'float32':
-      return new Float32Array(count)
-    case 'float64':
-      return new Float64Array(count)
-    case 'int8':
-      return new Int8Array(count)
-    case 'int16':
-      return new Int16Array(count)
-    case 'int32':
-      return new Int32Array(count)
-    case 'int64':
-      return new BigInt64Array(count)
-    case 'uint8':
-    case 'bool':
-      return new Uint8Array(count)
-    case 'uint16':
-    case 'float16':
-      return new Uint16Array(count)
-    case 'uint32':
-      return new Uint32Array(count)
-    case 'uint64':
-      return new BigUint64Array(count)
-    case 'string':
-      return Array.from<string>({ length: count }).fill('')
-  }
+  if (type === 'string') return Array.from<string>({ length: count }).fill('')
+  return new arrays[type](count)
+}
+
+/** An array over a part of a buffer; `at` must be a multiple of 8. */
+export function viewOf(
+  type: Exclude<ElementType, 'string'>,
+  buffer: ArrayBufferLike,
+  at: number,
+  count: number,
+): Float32Array {
+  return new arrays[type](buffer as ArrayBuffer, at, count)
 }
 
 const halfView = new Float16Array(1)

@@ -1,75 +1,20 @@
 // Rows and tensors from JSON to typed arrays, with every fault named by its place.
-import { Fault, type Flaw } from '../core/fault.ts'
+import { checkColumn, checkString, checkType, escapePointer, Flaws, type Verdict } from './check.ts'
 import type { Dim, Signature, Slot } from './model.ts'
 import type { Column, FeatureSchema } from './signature.ts'
-import { allocate, countOf, elements, type ElementType, store, type Tensor } from './tensor.ts'
+import {
+  allocate,
+  countOf,
+  element,
+  elements,
+  type ElementType,
+  fromHalf,
+  store,
+  type Tensor,
+  toHalf,
+} from './tensor.ts'
 
-const mostFlaws = 50
 const mostDims = 16
-
-/** Escapes a name for use in a JSON pointer (RFC 6901). */
-export const escapePointer = (name: string): string =>
-  name.replaceAll('~', '~0').replaceAll('/', '~1')
-
-/** What is wrong with one value, before its place is known. */
-type Verdict = { code: string; message: string } | null
-
-class Flaws {
-  readonly list: Flaw[] = []
-  add(pointer: string, verdict: { code: string; message: string }): void {
-    if (this.list.length < mostFlaws) this.list.push({ pointer, ...verdict })
-  }
-  get full(): boolean {
-    return this.list.length >= mostFlaws
-  }
-  demandNone(): void {
-    if (this.list.length === 0) return
-    const count = this.full ? `${mostFlaws} or more` : String(this.list.length)
-    throw new Fault('input.invalid', `${count} places do not fit; see errors.`, {
-      errors: this.list,
-    })
-  }
-}
-
-const wrongType = (type: ElementType, message: string): Verdict => ({
-  code: 'type',
-  message: `expected ${type}: ${message}`,
-})
-
-/** §23: integers pass for floats; nothing else is turned into anything. */
-function checkType(type: ElementType, value: unknown): Verdict {
-  const { kind, min, max } = elements[type]
-  if (kind === 'string') return typeof value === 'string' ? null : wrongType(type, 'a string')
-  if (kind === 'bool') return typeof value === 'boolean' ? null : wrongType(type, 'true or false')
-  if (typeof value === 'bigint') {
-    if (kind === 'float') return null
-    return value >= min && value <= max ? null : { code: 'range', message: `does not fit ${type}` }
-  }
-  if (typeof value !== 'number')
-    return wrongType(type, kind === 'float' ? 'a number' : 'an integer')
-  if (!Number.isFinite(value)) return { code: 'finite', message: 'must be a finite number' }
-  if (kind !== 'float' && !Number.isInteger(value)) return wrongType(type, 'an integer')
-  return value >= min && value <= max ? null : { code: 'range', message: `does not fit ${type}` }
-}
-
-function checkString(type: ElementType, value: unknown): Verdict {
-  if (type !== 'string' || typeof value !== 'string') return null
-  // ONNX Runtime's binding would cut the text at the NUL without a word.
-  return value.includes('\0') ? { code: 'string', message: 'must not contain NUL' } : null
-}
-
-function checkColumn(column: Column, value: unknown): Verdict {
-  const typed = checkType(column.type, value) ?? checkString(column.type, value)
-  if (typed) return typed
-  const { min, max, allowed } = column
-  const number = Number(value)
-  if (min !== undefined && number < min) return { code: 'min', message: `must be at least ${min}` }
-  if (max !== undefined && number > max) return { code: 'max', message: `must be at most ${max}` }
-  if (allowed && !allowed.includes(value as string)) {
-    return { code: 'allowed', message: `must be one of ${allowed.slice(0, 20).join(', ')}` }
-  }
-  return null
-}
 
 /** A column with what the hot path needs of it. */
 interface Place {
@@ -86,14 +31,23 @@ interface Place {
   inherited: boolean
 }
 
+/** What becomes of a number that is stored in such a tensor. */
+const roundings: Partial<Record<ElementType, (value: number) => number>> = {
+  float32: Math.fround,
+  float16: (value) => fromHalf(toHalf(value)),
+}
+
 function placeOf(column: Column, signature: Signature): Place {
   const slot = signature.inputs.findIndex((input) => input.name === column.input)
   const type = signature.inputs[slot]?.type ?? 'float32'
   const { min, max } = elements[column.type]
-  const round = type === 'float32' ? Math.fround : (limit: number): number => limit
+  const round = roundings[type] ?? ((limit: number): number => limit)
   const limits = {
     ...(column.min === undefined ? {} : { min: round(column.min) }),
     ...(column.max === undefined ? {} : { max: round(column.max) }),
+    ...(column.allowed === undefined
+      ? {}
+      : { allowed: column.allowed.map((one) => (typeof one === 'number' ? round(one) : one)) }),
   }
   return {
     column,
@@ -117,6 +71,10 @@ export class Validator {
   private readonly places: readonly Place[]
   private readonly names: ReadonlySet<string>
   private readonly widths: readonly number[]
+  /** Inputs as whole tensors must fit them: those of a table have equally many rows. */
+  private readonly slots: readonly Slot[]
+  /** Per input: places within its rows where null stands for NaN. */
+  private readonly nullable: readonly ReadonlySet<number>[]
   /** True when integers beyond 2^53 can occur, so JSON must be parsed without doubles. */
   readonly wide: boolean
 
@@ -127,6 +85,15 @@ export class Validator {
     this.names = new Set(schema.columns.map((column) => column.name))
     this.widths = signature.inputs.map((slot) =>
       slot.shape?.length === 1 ? 1 : Number(slot.shape?.[1]),
+    )
+    const asTable = (slot: Slot): Slot => ({
+      ...slot,
+      shape: ['rows', ...(slot.shape ?? []).slice(1)],
+    })
+    this.slots = schema.form === 'columns' ? signature.inputs.map(asTable) : signature.inputs
+    this.nullable = signature.inputs.map(
+      ({ name }) =>
+        new Set(schema.columns.filter((c) => c.nullable && c.input === name).map((c) => c.index)),
     )
     this.wide = signature.inputs.some((slot) => elements[slot.type].kind === 'wide')
   }
@@ -148,7 +115,7 @@ export class Validator {
   /** `inputs`: whole tensors by input name (or bare, for a model with one input). */
   tensors(inputs: unknown): Tensor[] {
     const flaws = new Flaws()
-    const { inputs: slots } = this.signature
+    const { slots } = this
     const named = this.byName(inputs, slots)
     if (!named) {
       flaws.add('/inputs', {
@@ -309,7 +276,9 @@ export class Validator {
       dims,
       data: allocate(slot.type, countOf(dims)),
     }
-    fill(tensor, value, 0, { at: 0, pointer, flaws })
+    const slotAt = this.signature.inputs.findIndex((input) => input.name === slot.name)
+    const nulls = { places: this.nullable[slotAt], width: this.widths[slotAt] ?? 1 }
+    fill(tensor, value, 0, { at: 0, pointer, flaws, nulls })
     return tensor
   }
 
@@ -317,16 +286,22 @@ export class Validator {
   private checkValues(tensors: readonly Tensor[], flaws: Flaws): void {
     for (const { rounded, slot, pointer } of this.places) {
       const tensor = tensors[slot] as Tensor
-      // Booleans and halves were checked element by element; their raw form would mislead here.
-      if (rounded.type === 'bool' || tensor.type === 'float16') continue
       const width = this.widths[slot] as number
       for (let at = rounded.index, row = 0; at < tensor.data.length; at += width, row += 1) {
-        const verdict = checkColumn(rounded, tensor.data[at])
+        const value = element(tensor, at)
+        // What was refused before is not here, so this was a null.
+        if (rounded.nullable && Number.isNaN(value)) continue
+        const verdict = checkColumn(rounded, rounded.type === 'bool' ? truthOf(value) : value)
         if (verdict) flaws.add(`/inputs/${escapePointer(tensor.name)}/${row}/${pointer}`, verdict)
         if (flaws.full) return
       }
     }
   }
+}
+
+/** A boolean column over another input holds 0 and 1 there. */
+function truthOf(value: unknown): unknown {
+  return value === 0 || value === 1 ? value === 1 : value
 }
 
 /** A bigint that goes into a float input, a boolean likewise: the schema allowed it. */
@@ -367,15 +342,27 @@ interface Cursor {
   at: number
   pointer: string
   flaws: Flaws
+  nulls: { places: ReadonlySet<number> | undefined; width: number }
+}
+
+/** Checks and stores one element of a whole tensor; returns what is wrong with it. */
+function putElement(tensor: Tensor, value: unknown, { at, nulls }: Cursor): Verdict {
+  if (value === null) {
+    if (!nulls.places?.has(at % nulls.width)) return { code: 'null', message: 'must not be null' }
+    store(tensor, at, Number.NaN)
+    return null
+  }
+  const verdict = checkType(tensor.type, value) ?? checkString(tensor.type, value)
+  if (!verdict) store(tensor, at, floatFor(tensor.type, value))
+  return verdict
 }
 
 function fill(tensor: Tensor, value: unknown, level: number, cursor: Cursor): void {
   const { flaws } = cursor
   if (flaws.full) return
   if (level === tensor.dims.length) {
-    const verdict = checkType(tensor.type, value) ?? checkString(tensor.type, value)
+    const verdict = putElement(tensor, value, cursor)
     if (verdict) flaws.add(cursor.pointer, verdict)
-    else store(tensor, cursor.at, floatFor(tensor.type, value))
     cursor.at += 1
     return
   }

@@ -70,6 +70,13 @@ function demandFit(row: VersionRow, stage: Stage): void {
   }
 }
 
+/** What was allowed was allowed from where the version stood; it may have been moved meanwhile. */
+function demandUnmoved(present: VersionRow, read: VersionRow): void {
+  if (present.stage === read.stage) return
+  const detail = `Version ${read.version} is in ${present.stage} meanwhile; look and try again.`
+  throw new Fault('stage.conflict', detail, { members: { stage: present.stage } })
+}
+
 /** Runs `commit` with the version tried and loaded beside the live one, where it is to serve. */
 export async function withLoaded<T>(
   s: Promotion,
@@ -139,6 +146,7 @@ export async function promote(s: Promotion, ctx: Context, move: StageMove): Prom
     s.audit.change(ctx, intent, async (tx) => {
       await demandRevision(tx, model, stage, revision)
       const present = await findVersion(tx, model, version)
+      demandUnmoved(present, row)
       const moves: Move[] = [
         ...others.map((other): Move => ({ version: other, to: 'Archived', kind: 'archive' })),
         { version: present, to: stage, kind: 'move' },

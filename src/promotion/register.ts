@@ -116,14 +116,26 @@ export async function register(
   received: Received,
 ): Promise<object> {
   const { metadata, sha256, upload } = received
-  const stage = metadata.stage === undefined ? null : demandStage(metadata.stage)
-  if (stage !== null) await s.access.require(ctx, `stage:${stage}`, name, action)
-  const intent = { action, input: { name, sha256, metadata } }
-  const earlier = await s.audit.replay<object>(ctx, intent)
-  if (earlier) {
+  try {
+    const stage = metadata.stage === undefined ? null : demandStage(metadata.stage)
+    if (stage !== null) await s.access.require(ctx, `stage:${stage}`, name, action)
+    const intent = { action, input: { name, sha256, metadata } }
+    const earlier = await s.audit.replay<object>(ctx, intent)
+    const view = earlier ?? (await create(s, ctx, name, received))
+    return stage === null || stage === 'None' ? view : await enter(s, ctx, name, { view, stage })
+  } finally {
     await upload.discard()
-    return earlier
   }
+}
+
+/** Tries a received file, stores it and records the version. */
+async function create(
+  s: Promotion,
+  ctx: Context,
+  name: string,
+  received: Received,
+): Promise<object> {
+  const { metadata, sha256, upload } = received
   const rewritten = s.storage.scratch('.rewritten')
   const release = s.blobs.pin(sha256)
   try {
@@ -137,14 +149,12 @@ export async function register(
       const findings = findingsOf(outcome, stored)
       const view = await record(s, ctx, name, { received, findings })
       s.changed(name)
-      if (stage === null || stage === 'None') return view
-      return await enter(s, ctx, name, { view, stage })
+      return view
     } finally {
       pinned()
     }
   } finally {
     release()
-    await upload.discard()
     await Bun.file(rewritten)
       .delete()
       .catch(() => undefined)
@@ -160,13 +170,11 @@ async function enter(
 ): Promise<object> {
   const { version, servability } = made.view as { version: number; servability: string }
   if (servability === 'failed') return made.view
-  // The key belongs to the registration; the move that follows from it needs none.
-  const plain: Context = {
-    principal: ctx.principal,
-    requestId: ctx.requestId,
-    traceId: ctx.traceId,
-    ip: ctx.ip,
-  }
+  // The key belongs to the registration; the move has one of its own, which no client can send.
+  const key = ctx.idempotencyKey
+  const { principal, requestId, traceId, ip } = ctx
+  const idempotencyKey = key === undefined ? undefined : `${key} stage`
+  const plain: Context = { principal, requestId, traceId, ip, idempotencyKey }
   const move = { name, version, stage: made.stage, reason: 'pushed' }
   return (await promote(s, plain, move)).version
 }

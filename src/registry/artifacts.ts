@@ -54,6 +54,8 @@ export class BlobKeeper {
     let removed = 0
     for (const digest of present) {
       if (needed.has(digest) || this.pins.has(digest)) continue
+      // Looked at again: the same bytes may have been registered while others were removed.
+      if ((await neededBlobs(this.db, this.retention)).has(digest)) continue
       await this.storage.remove(digest)
       removed += 1
     }

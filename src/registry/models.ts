@@ -1,5 +1,5 @@
 // Registered models: create, read, list, edit, delete, restore.
-import { and, asc, desc, eq, gt, isNotNull, isNull, like } from 'drizzle-orm'
+import { and, asc, desc, eq, gt, isNotNull, isNull, sql } from 'drizzle-orm'
 
 import { modelRefusal } from '../auth/policy.ts'
 import type { Context } from '../core/context.ts'
@@ -24,12 +24,17 @@ export interface ModelEdit {
 }
 
 /** A model as the native API shows it, with what is live in each stage. */
-export async function modelView(q: Queries, model: ModelRow): Promise<object> {
+export async function modelView(
+  q: Queries,
+  model: ModelRow,
+  serving?: Registry['serving'],
+): Promise<object> {
   const stages: Record<string, object> = {}
   for (const stage of stageNames) {
     const live = await liveIn(q, model.id, stage)
     const revision = await revisionOf(q, model.id, stage)
-    stages[stage] = { live_version: live?.version ?? null, revision }
+    const now = serving?.(model.name, stage)
+    stages[stage] = { live_version: live?.version ?? null, revision, ...now }
   }
   const rows = await q.select().from(aliases).where(eq(aliases.modelId, model.id))
   const [latest] = await q
@@ -85,7 +90,7 @@ export async function createModel(s: Registry, ctx: Context, input: ModelInput):
 
 export async function getModel(s: Registry, ctx: Context, name: string): Promise<object> {
   await s.access.require(ctx, 'models:read', name)
-  return modelView(s.db.read, await findModel(s.db.read, name))
+  return modelView(s.db.read, await findModel(s.db.read, name), s.serving)
 }
 
 export interface ListInput {
@@ -100,13 +105,14 @@ export async function listModels(s: Registry, ctx: Context, input: ListInput): P
   await s.access.require(ctx, 'models:read')
   const found: ModelRow[] = []
   let after = input.after ?? ''
-  const contains = `%${(input.filter ?? '').replaceAll(/[%_\\]/g, '')}%`
+  const contains = `%${(input.filter ?? '').replaceAll(/[%_\\]/g, String.raw`\$&`)}%`
+  const matches = sql`${models.name} like ${contains} escape '\\'`
   // Rows the caller may not see are left out, so a page may take several queries.
   while (found.length <= input.limit) {
     const page = await s.db.read
       .select()
       .from(models)
-      .where(and(isNull(models.deletedAt), gt(models.name, after), like(models.name, contains)))
+      .where(and(isNull(models.deletedAt), gt(models.name, after), matches))
       .orderBy(asc(models.name))
       .limit(200)
     found.push(...page.filter((row) => can(ctx.principal, 'models:read', row.name)))
@@ -174,12 +180,20 @@ export async function updateModel(
   })
 }
 
-/** §9: soft delete; a model with a live version is refused. */
-export async function deleteModel(s: Registry, ctx: Context, name: string): Promise<object> {
+/** §9: soft delete; a model with a live version is refused. `purge` skips the retention. */
+export async function deleteModel(
+  s: Registry,
+  ctx: Context,
+  name: string,
+  purge: boolean,
+): Promise<object> {
   const action = 'model.delete'
   await s.access.require(ctx, 'models:delete', name, action)
+  const intent = { action, input: { name, purge } }
+  const earlier = await s.audit.replay<object>(ctx, intent)
+  if (earlier) return earlier
   await refuseFor(s, ctx, await findModel(s.db.read, name), action)
-  const result = await s.audit.change(ctx, { action, input: { name } }, async (tx) => {
+  const result = await s.audit.change(ctx, intent, async (tx) => {
     const model = await findModel(tx, name)
     for (const stage of servedStages) {
       const live = await liveIn(tx, model.id, stage)
@@ -188,10 +202,11 @@ export async function deleteModel(s: Registry, ctx: Context, name: string): Prom
         throw new Fault('version.live', `Version ${live.version} is live in ${stage}; ${advice}.`)
       }
     }
-    const deletedAt = Date.now()
+    const deletedAt = purge ? 1 : Date.now()
     await tx.update(models).set({ deletedAt }).where(eq(models.id, model.id))
-    const until = iso(deletedAt + s.config.retention)
-    return { result: { name, restorable_until: until }, object: `model/${name}`, details: {} }
+    const until = purge ? null : iso(deletedAt + s.config.retention)
+    const result = { name, restorable_until: until }
+    return { result, object: `model/${name}`, details: { purge } }
   })
   s.changed(name)
   return result
@@ -208,7 +223,9 @@ export async function restoreModel(s: Registry, ctx: Context, name: string): Pro
       .where(and(eq(models.name, name), isNotNull(models.deletedAt)))
       .orderBy(desc(models.deletedAt))
       .limit(1)
-    if (!model) throw new Fault('model.not-found', `No deleted model is named ${name}.`)
+    if (!model || (model.deletedAt ?? 0) < Date.now() - s.config.retention) {
+      throw new Fault('model.not-found', `No deleted model is named ${JSON.stringify(name)}.`)
+    }
     const [taken] = await tx
       .select()
       .from(models)

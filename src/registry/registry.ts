@@ -15,6 +15,8 @@ export interface Registry {
   config: Config
   /** Called after a committed change of what should be served. */
   changed: (model: string) => void
+  /** What a served stage answers with now, and why that is not its live version (§5). */
+  serving: (model: string, stage: string) => { serving: number | null; why: string } | undefined
 }
 
 const forbidden = /[/:\p{Cc}\p{Cf}\p{Co}\p{Cn}\p{Zl}\p{Zp}]/u
@@ -23,7 +25,7 @@ const forbidden = /[/:\p{Cc}\p{Cf}\p{Co}\p{Cn}\p{Zl}\p{Zp}]/u
 export function demandName(name: string): void {
   const sound =
     name.length > 0 &&
-    name.length <= 255 &&
+    [...name].length <= 255 &&
     name.trim() === name &&
     name !== '.' &&
     name !== '..' &&

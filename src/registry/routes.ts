@@ -3,7 +3,7 @@ import { Elysia, t } from 'elysia'
 
 import { Fault } from '../core/fault.ts'
 import type { Guard } from '../http/guard.ts'
-import { cursorOf, defaultLimit, pageOf } from '../http/page.ts'
+import { cursorOf, defaultLimit, numericCursorOf, pageOf } from '../http/page.ts'
 import { exchangeOf } from '../http/request.ts'
 import type { Storage } from '../storage/storage.ts'
 import { deleteAlias, setAlias } from './aliases.ts'
@@ -40,6 +40,7 @@ const tagMap = t.Record(text(250), text(5000), { examples: [{ team: 'risk' }] })
 const tagEdit = t.Record(text(250), t.Union([text(5000), t.Null()]))
 const edit = t.Object({ description: t.Optional(text(5000)), tags: t.Optional(tagEdit) }, strict)
 const numbered = t.Object({ model: t.String(), version: t.Integer({ minimum: 1 }) })
+const purging = t.Object({ purge: t.Optional(t.BooleanString()) })
 const paging = {
   limit: t.Optional(t.Integer({ minimum: 1, maximum: 100 })),
   page_token: t.Optional(text(1000)),
@@ -78,7 +79,7 @@ function modelRoutes(s: RegistryRouteDeps) {
           limit,
         })
         const { items, ...next } = pageOf(rows, limit, (row) => row.name)
-        const shown = await Promise.all(items.map((row) => modelView(s.db.read, row)))
+        const shown = await Promise.all(items.map((row) => modelView(s.db.read, row, s.serving)))
         return { models: shown, ...next }
       },
       {
@@ -103,10 +104,18 @@ function modelRoutes(s: RegistryRouteDeps) {
     )
     .delete(
       '/api/v1/models/:model',
-      ({ request, params }) => deleteModel(s, exchangeOf(request), params.model),
+      async ({ request, params, query }) => {
+        const purge = query.purge ?? false
+        const gone = await deleteModel(s, exchangeOf(request), params.model, purge)
+        if (purge) await s.blobs.sweep()
+        return gone
+      },
       {
+        query: purging,
         need: { right: 'models:delete', action: 'model.delete' },
-        detail: { summary: 'Delete a model without live versions; it can be restored' },
+        detail: {
+          summary: 'Delete a model without live versions; it can be restored unless purged',
+        },
       },
     )
     .post(
@@ -126,8 +135,7 @@ function versionRoutes(s: RegistryRouteDeps) {
       '/api/v1/models/:model/versions',
       async ({ request, params, query }) => {
         const limit = query.limit ?? defaultLimit
-        const cursor = cursorOf(query.page_token)
-        const before = cursor === undefined ? undefined : Number(cursor)
+        const before = numericCursorOf(query.page_token)
         const { stage } = query
         const ctx = exchangeOf(request)
         const { rows, views } = await listVersions(s, ctx, params.model, { before, limit, stage })
@@ -177,7 +185,7 @@ function versionRoutes(s: RegistryRouteDeps) {
       },
       {
         params: numbered,
-        query: t.Object({ purge: t.Optional(t.BooleanString()) }),
+        query: purging,
         need: { right: 'models:delete', action: 'version.delete' },
         detail: { summary: 'Delete a version that is not live; purge frees its bytes at once' },
       },
@@ -241,7 +249,7 @@ function aliasRoutes(s: RegistryRouteDeps) {
       '/api/v1/models/:model/history',
       async ({ params, query }) => {
         const limit = query.limit ?? defaultLimit
-        const before = Number(cursorOf(query.page_token) ?? Number.MAX_SAFE_INTEGER)
+        const before = numericCursorOf(query.page_token) ?? Number.MAX_SAFE_INTEGER
         const model = await findModel(s.db.read, params.model)
         const rows = await historyOf(s.db.read, model.id, before, limit + 1)
         const { items, ...next } = pageOf(rows, limit, (row) => String(row.id))

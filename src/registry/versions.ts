@@ -16,7 +16,7 @@ import {
 } from '../db/tables.ts'
 import { mergeTags } from './models.ts'
 import { findModel, findVersion, iso, type Registry, versionView } from './registry.ts'
-import { liveIn, recordLive, servedStages, type Stage, stageNamed } from './stages.ts'
+import { liveIn, recordLive, servedStages, type Stage, stageNamed, stageNames } from './stages.ts'
 
 /** What a version carries beside its bytes. */
 export interface VersionInput {
@@ -132,6 +132,14 @@ export interface VersionList {
   stage?: string | undefined
 }
 
+function demandStage(text: string): Stage {
+  const stage = stageNamed(text)
+  if (stage) return stage
+  const message = `one of ${stageNames.join(', ')}`
+  const errors = [{ pointer: '/query/stage', code: 'schema', message }]
+  throw new Fault('request.invalid', 'There is no such stage.', { errors })
+}
+
 /** Newest first; one more than `limit` when there are more. */
 export async function listVersions(
   s: Registry,
@@ -142,7 +150,7 @@ export async function listVersions(
   await s.access.require(ctx, 'models:read', name)
   const q = s.db.read
   const model = await findModel(q, name)
-  const wanted = input.stage === undefined ? undefined : stageNamed(input.stage)
+  const wanted = input.stage === undefined ? undefined : demandStage(input.stage)
   const rows = await q
     .select()
     .from(versions)
@@ -198,10 +206,13 @@ export async function deleteVersion(
   const action = 'version.delete'
   await s.access.require(ctx, 'models:delete', at.name, action)
   const object = `model/${at.name}/version/${at.version}`
+  const intent = { action, input: { at, purge } }
+  const earlier = await s.audit.replay<object>(ctx, intent)
+  if (earlier) return earlier
   const found = await findVersion(s.db.read, await findModel(s.db.read, at.name), at.version)
   const why = versionRefusal(ctx, found)
   if (why !== null) await s.access.refuse(ctx, action, object, why)
-  const result = await s.audit.change(ctx, { action, input: { at, purge } }, async (tx) => {
+  const result = await s.audit.change(ctx, intent, async (tx) => {
     const model = await findModel(tx, at.name)
     const row = await findVersion(tx, model, at.version)
     for (const stage of servedStages) {
@@ -225,6 +236,30 @@ export async function deleteVersion(
   return result
 }
 
+/** The deleted row of that number, while it can be brought back. */
+async function findDeleted(
+  q: Queries,
+  s: Registry,
+  model: ModelRow,
+  version: number,
+): Promise<VersionRow> {
+  const [row] = await q
+    .select()
+    .from(versions)
+    .where(
+      and(
+        eq(versions.modelId, model.id),
+        eq(versions.version, version),
+        isNotNull(versions.deletedAt),
+      ),
+    )
+  if (!row) throw new Fault('version.not-deleted', `Version ${version} is not deleted.`)
+  if ((row.deletedAt ?? 0) < Date.now() - s.config.retention) {
+    throw new Fault('version.not-deleted', `Version ${version} was purged or is gone for good.`)
+  }
+  return row
+}
+
 /** Brings a soft-deleted version back, into the stage it was in. */
 export async function restoreVersion(
   s: Registry,
@@ -233,22 +268,16 @@ export async function restoreVersion(
 ): Promise<object> {
   const action = 'version.restore'
   await s.access.require(ctx, 'models:delete', at.name, action)
-  const found = await s.audit.change(ctx, { action, input: at }, async (tx) => {
+  const intent = { action, input: at }
+  const earlier = await s.audit.replay<object>(ctx, intent)
+  if (earlier) return earlier
+  const q = s.db.read
+  const gone = await findDeleted(q, s, await findModel(q, at.name), at.version)
+  // Asked before the transaction: a refusal writes an entry in a transaction of its own.
+  await s.access.require(ctx, `stage:${gone.stage as Stage}`, at.name, action)
+  const found = await s.audit.change(ctx, intent, async (tx) => {
     const model = await findModel(tx, at.name)
-    const [row] = await tx
-      .select()
-      .from(versions)
-      .where(
-        and(
-          eq(versions.modelId, model.id),
-          eq(versions.version, at.version),
-          isNotNull(versions.deletedAt),
-        ),
-      )
-    if (!row || row.deletedAt === 1) {
-      throw new Fault('version.not-deleted', `Version ${at.version} is not deleted, or was purged.`)
-    }
-    await s.access.require(ctx, `stage:${row.stage as Stage}`, at.name, action)
+    const row = await findDeleted(tx, s, model, at.version)
     await tx.update(versions).set({ deletedAt: null }).where(eq(versions.id, row.id))
     await recordLive(tx, model.id, row.stage as Stage)
     const result = await viewVersion(tx, model, { ...row, deletedAt: null })

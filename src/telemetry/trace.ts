@@ -1,15 +1,13 @@
 // W3C trace context: enough of it to join a request to its caller's trace.
-import { randomHex } from '../core/ids.ts'
-
 const traceparent = /^(?!ff)[0-9a-f]{2}-([0-9a-f]{32})-([0-9a-f]{16})-[0-9a-f]{2}(?:-|$)/
 const zeroTrace = '0'.repeat(32)
 const zeroSpan = '0'.repeat(16)
 
-/** The trace id of a valid `traceparent`, else a fresh one. https://www.w3.org/TR/trace-context/ */
-export function traceIdOf(header: string | null): string {
+/** The trace id of a valid `traceparent`, else one made of `uuid`. https://www.w3.org/TR/trace-context/ */
+export function traceIdOf(header: string | null, uuid: string): string {
   if (header !== null) {
     const match = traceparent.exec(header)
     if (match?.[1] && match[1] !== zeroTrace && match[2] !== zeroSpan) return match[1]
   }
-  return randomHex(16)
+  return uuid.replaceAll('-', '')
 }

@@ -45,7 +45,8 @@ export class StartRecord {
 
   /** The server runs: forgets the failures and keeps what serves now as the good set. */
   stable(routes: Iterable<Route>): void {
-    const good: GoodSet = {}
+    // Without a prototype: a model may be named __proto__.
+    const good = Object.create(null) as GoodSet
     for (const { model, stages } of routes) {
       for (const [stage, { serving }] of Object.entries(stages)) {
         if (serving) good[model] = { ...good[model], [stage]: serving.row.version }

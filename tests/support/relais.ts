@@ -32,7 +32,7 @@ export interface Answer<T = Record<string, unknown>> {
 export interface CallOptions {
   token?: string | null
   body?: unknown
-  raw?: BodyInit
+  raw?: string | Uint8Array | FormData | ReadableStream<Uint8Array>
   headers?: Record<string, string>
 }
 
@@ -97,7 +97,7 @@ export async function startRelais(flags: Record<string, string> = {}): Promise<R
     const headers: Record<string, string> = { ...options.headers }
     const token = options.token === undefined ? admin : options.token
     if (token !== null) headers.authorization = `Bearer ${token}`
-    let body: BodyInit | null = null
+    let body: string | FormData | ReadableStream<Uint8Array> | Uint8Array | null = null
     if (options.raw !== undefined) body = options.raw
     else if (options.body !== undefined) {
       headers['content-type'] ??= 'application/json'
