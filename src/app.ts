@@ -187,10 +187,11 @@ function nativeRoutes(parts: Parts, guard: ReturnType<typeof makeGuard>) {
   const rotateKeys = async (request: Request, retireOld: boolean): Promise<{ kid: string }> => {
     const intent = { action: 'keys.rotate', input: { retireOld } }
     const result = await audit.change(exchangeOf(request), intent, () => {
-      const { kid } = keys.rotate(retireOld)
+      const { kid } = keys.rotate()
       return Promise.resolve({ result: { kid }, object: `key/${kid}`, details: { retireOld } })
     })
-    if (retireOld) {
+    // Only now: the audit head had to be checked with the old key and signed with the new one.
+    if (retireOld && keys.retireOld() > 0) {
       foundation.authenticate.forgetAll()
       await ensureAdminToken(foundation, true)
     }

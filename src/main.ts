@@ -4,7 +4,7 @@ const [mode, ...rest] = process.argv.slice(2)
 
 /** Modules are loaded per mode: an engine must not pay for the server. */
 async function run(): Promise<number> {
-  switch (mode) {
+  switch (mode ?? '') {
     case '__engine': {
       Object.assign(globalThis, { relaisNativeFolder: rest[1] })
       const { runEngine } = await import('./inference/engine.ts')

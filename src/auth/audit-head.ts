@@ -5,7 +5,7 @@ import { asc, desc, eq, gt } from 'drizzle-orm'
 
 import { serialQueue } from '../core/queue.ts'
 import type { Db } from '../db/db.ts'
-import { audit, type AuditRow } from '../db/tables.ts'
+import { audit, type AuditRow, tokens } from '../db/tables.ts'
 import type { Log } from '../telemetry/log.ts'
 import { firstHash, hashOf } from './audit.ts'
 import type { Keys } from './keys.ts'
@@ -141,8 +141,9 @@ export function openAuditHead(path: string, db: Db, keys: Keys, log: Log): Audit
     verify,
     resume: async () => {
       const [last] = await db.read.select().from(audit).orderBy(desc(audit.seq)).limit(1)
+      const [token] = await db.read.select().from(tokens).limit(1)
       // A head is there before the first entry is, so that a missing one is never an accident.
-      if (!last && !existsSync(path) && !existsSync(broken)) write({ seq: 0, hash: firstHash })
+      if (!last && !token && !existsSync(path)) write({ seq: 0, hash: firstHash })
       const head = parseHead(path)
       await keepEvidence(head)
       if (last && last.seq > (head?.seq ?? 0)) write(last)

@@ -44,8 +44,10 @@ export interface Keys {
   find(kid: string): SigningKey | undefined
   /** The public keys as a JWK Set (RFC 7517). */
   jwks(): { keys: Record<string, string>[] }
-  /** Makes a new signing key. With `retireOld`, tokens signed by earlier keys stop working at once. */
-  rotate(retireOld: boolean): SigningKey
+  /** Makes a new signing key; earlier ones still verify. */
+  rotate(): SigningKey
+  /** Removes all keys but the current: what they signed is worthless from now on. Returns how many. */
+  retireOld(): number
   /** Detached Ed25519 signature, base64url, of a text by the current key. */
   sign(text: string): { kid: string; signature: string }
   verify(text: string, kid: string, signature: string): boolean
@@ -98,12 +100,16 @@ export function openKeys(folder: string): Keys {
     current,
     find,
     jwks: () => ({ keys: keys.map((key) => key.publicJwk) }),
-    rotate: (retireOld) => {
+    rotate: () => {
       const fresh = generate(folder)
-      if (retireOld)
-        for (const { kid } of keys) rmSync(join(folder, `${kid}.json`), { force: true })
-      keys = retireOld ? [fresh] : [...keys, fresh]
+      keys = [...keys, fresh]
       return fresh
+    },
+    retireOld: () => {
+      const old = keys.slice(0, -1)
+      for (const { kid } of old) rmSync(join(folder, `${kid}.json`), { force: true })
+      keys = [current()]
+      return old.length
     },
     sign: (text) => {
       const { kid, privateKey } = current()

@@ -1,6 +1,6 @@
 // Access tokens: signed JWTs (RFC 9068 profile) with a row each, so that they can be revoked.
 import { desc, eq, lt } from 'drizzle-orm'
-import { errors, jwtVerify, SignJWT } from 'jose'
+import { errors, type JWTPayload, jwtVerify, SignJWT } from 'jose'
 
 import type { Context } from '../core/context.ts'
 import { Fault } from '../core/fault.ts'
@@ -63,7 +63,7 @@ function refusal(error: unknown): Fault {
 export function createTokens(db: Db, keys: Keys, audit: Audit): Tokens {
   const listeners: ((jti: string) => void)[] = []
 
-  const claimsOf = async (token: string): Promise<string> => {
+  const claimsOf = async (token: string): Promise<JWTPayload> => {
     const { payload } = await jwtVerify(
       token,
       ({ kid }) => {
@@ -81,7 +81,9 @@ export function createTokens(db: Db, keys: Keys, audit: Audit): Tokens {
         clockTolerance: 30,
       },
     )
-    return payload.jti ?? ''
+    // jose looks only whether the claim is there.
+    if (typeof payload.jti !== 'string') throw new errors.JWTInvalid()
+    return payload
   }
 
   return {
@@ -115,12 +117,14 @@ export function createTokens(db: Db, keys: Keys, audit: Audit): Tokens {
     },
     verify: async (token) => {
       if (token.length > longestHeader) throw new Fault('auth.invalid', 'The token is too long.')
-      const jti = await claimsOf(token).catch((error: unknown) => {
+      const { jti = '', exp = 0 } = await claimsOf(token).catch((error: unknown) => {
         throw refusal(error)
       })
       const [row] = await db.read.select().from(tokens).where(eq(tokens.jti, jti))
-      if (!row) throw new Fault('auth.invalid', 'The token was not accepted.')
-      // The row is the truth: jose allows for clocks that differ, here there is only one.
+      // The row is the truth, also about the end: jose allows for clocks that differ.
+      if (row?.expiresAt !== exp * 1000) {
+        throw new Fault('auth.invalid', 'The token was not accepted.')
+      }
       if (row.expiresAt <= Date.now()) throw new Fault('auth.expired', 'Ask for a new token.')
       if (row.revokedAt !== null) throw new Fault('auth.revoked', 'Ask for a new token.')
       const { sub, role, models, expiresAt } = row

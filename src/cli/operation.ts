@@ -1,20 +1,20 @@
 // relais audit, doctor, backup, restore, version.
-import {
-  closeSync,
-  createWriteStream,
-  existsSync,
-  fsyncSync,
-  openSync,
-  renameSync,
-  rmSync,
-} from 'node:fs'
+import { existsSync } from 'node:fs'
+import { open, rename, rm } from 'node:fs/promises'
 
 import { NewerSchemaError } from '../db/migrate.ts'
 import type { Finding } from '../upkeep/doctor.ts'
 import { restore as unpack, RestoreError } from '../upkeep/restore.ts'
 import { commit, version as binaryVersion } from '../version.ts'
 import { clientOf } from './client.ts'
-import { clientOptions, type Command, CommandError, table, UsageError } from './command.ts'
+import {
+  clientOptions,
+  type Command,
+  CommandError,
+  type Output,
+  table,
+  UsageError,
+} from './command.ts'
 import { giveToOwner } from './owner.ts'
 
 interface Entry {
@@ -93,6 +93,34 @@ export const doctor: Command = {
   },
 }
 
+/** Writes an answer to a file that appears only when it is whole. Returns its size in bytes. */
+async function save(response: Response, file: string, output: Output): Promise<number> {
+  const temporary = `${file}.${process.pid}.part`
+  let bytes = 0
+  try {
+    // The archive holds the signing keys: only its owner may read it.
+    const sink = await open(temporary, 'wx', 0o600)
+    try {
+      for await (const chunk of response.body ?? []) {
+        bytes += chunk.byteLength
+        output.progress(`${(bytes / 1048576).toFixed(0)} MB`)
+        await sink.writeFile(chunk)
+      }
+      await sink.sync()
+    } finally {
+      await sink.close()
+    }
+    await rename(temporary, file)
+    return bytes
+  } catch (error) {
+    await rm(temporary, { force: true })
+    throw new CommandError(
+      `the backup was not completed: ${(error as Error).message}`,
+      'Is there room for it? `relais doctor` tells of damaged artifacts.',
+    )
+  }
+}
+
 export const backup: Command = {
   name: 'backup',
   usage: 'FILE',
@@ -102,26 +130,8 @@ export const backup: Command = {
   run: async (args, output, env) => {
     const [file] = args.words as [string]
     if (existsSync(file)) throw new CommandError(`${file} exists already`, 'Choose another name.')
-    const temporary = `${file}.part`
     const response = await clientOf(args, env).call('GET', '/api/v1/backup')
-    let bytes = 0
-    try {
-      // The archive holds the signing keys: only its owner may read it.
-      const sink = createWriteStream(temporary, { flags: 'wx', mode: 0o600 })
-      for await (const chunk of response.body ?? []) {
-        bytes += chunk.byteLength
-        output.progress(`${(bytes / 1048576).toFixed(0)} MB`)
-        if (!sink.write(chunk)) await new Promise((resolve) => sink.once('drain', resolve))
-      }
-      await new Promise<void>((resolve) => sink.end(resolve))
-      const fd = openSync(temporary, 'r')
-      fsyncSync(fd)
-      closeSync(fd)
-      renameSync(temporary, file)
-    } catch (error) {
-      rmSync(temporary, { force: true })
-      throw new CommandError(`the backup was not completed: ${(error as Error).message}`)
-    }
+    const bytes = await save(response, file, output)
     output.progress('')
     output.line(
       args.flag('json') ? JSON.stringify({ file, bytes }) : `saved ${bytes} bytes to ${file}`,

@@ -100,6 +100,13 @@ export function exchangeOf(request: Request): Exchange {
   return exchange
 }
 
+/** Bodies come as they are: what is packed could unpack to anything. */
+export function demandPlain(request: Request): void {
+  const encoding = request.headers.get('content-encoding') ?? 'identity'
+  if (encoding.toLowerCase() === 'identity') return
+  throw new Fault('request.media-type', 'Send the body without Content-Encoding.')
+}
+
 /** Reads a body of at most `most` bytes. Throws `request.too-large` as soon as it is longer. */
 export async function readBody(request: Request, most: number): Promise<Uint8Array> {
   const declared = Number(request.headers.get('content-length') ?? Number.NaN)

@@ -9,7 +9,7 @@ import type { Metrics } from '../telemetry/metrics.ts'
 import type { CounterSeries, HistogramSeries } from '../telemetry/series.ts'
 import { isPublic } from './guard.ts'
 import { problemResponse } from './problem.ts'
-import { Exchange, pathOf, readBody, remember, type RouteClass } from './request.ts'
+import { demandPlain, Exchange, pathOf, readBody, remember, type RouteClass } from './request.ts'
 
 /** A way in beside the native API that dispatches by itself, for speed or for odd paths. */
 export interface Door {
@@ -56,7 +56,10 @@ function inMilliseconds(micros: number): string {
 }
 
 /** Resolves the HTTP series of a route, method and status once. */
-function httpSeries(metrics: Metrics, log: Log): (exchange: Exchange, status: number) => RouteSeries {
+function httpSeries(
+  metrics: Metrics,
+  log: Log,
+): (exchange: Exchange, status: number) => RouteSeries {
   const known = new Map<string, RouteSeries>()
   return (exchange, status) => {
     const { method } = exchange.request
@@ -159,6 +162,7 @@ export class HttpServer {
 
   private async native(exchange: Exchange): Promise<Response> {
     const { request, path } = exchange
+    demandPlain(request)
     let handled = request
     if (uploadPath.test(path) && request.method === 'POST') {
       this.server?.timeout(request, Math.min(255, Math.ceil(this.options.uploadTimeout / 1000)))
@@ -199,7 +203,7 @@ export class HttpServer {
   }
 
   private finish(exchange: Exchange, response: Response): void {
-    const { requestId, request } = exchange
+    const { requestId } = exchange
     const { status } = response
     if (!exchange.sealed) {
       const { headers } = response

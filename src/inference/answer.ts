@@ -12,19 +12,10 @@ function number(value: number): string {
 
 function scalar(output: Output, at: number): string {
   const raw = output.data[at]
-  switch (output.type) {
-    case 'string':
-      return JSON.stringify(raw)
-    case 'bool':
-      return raw === 1 ? 'true' : 'false'
-    case 'float16':
-      return number(fromHalf(raw as number))
-    case 'int64':
-    case 'uint64':
-      return String(raw)
-    default:
-      return number(raw as number)
-  }
+  if (typeof raw === 'string') return JSON.stringify(raw)
+  if (typeof raw === 'bigint') return String(raw)
+  if (output.type === 'bool') return raw === 1 ? 'true' : 'false'
+  return number(output.type === 'float16' ? fromHalf(raw as number) : (raw as number))
 }
 
 /** Nested lists of the elements from `at` on, over the dimensions from `axis` on. */

@@ -1,5 +1,5 @@
 import { Fault } from '../core/fault.ts'
-import { elements, type Tensor } from '../onnx/tensor.ts'
+import type { Tensor } from '../onnx/tensor.ts'
 // Requests for one loaded version that wait for their engine; those that may travel together do.
 import { type Kind, kinds, readTensors, tensorFrame } from './frames.ts'
 import type { Frame } from './frames.ts'
@@ -44,6 +44,12 @@ export interface Batch {
   frame: (id: number) => Uint8Array
 }
 
+/** Every input has one entry per row: only then may the request share a frame. */
+function isTable({ tensors, rows }: PredictRequest): boolean {
+  for (const tensor of tensors) if (tensor.dims[0] !== rows) return false
+  return true
+}
+
 /** Requests merge only when all dimensions but the first are equal. */
 function shapeKey(request: PredictRequest): string {
   let key = ''
@@ -53,6 +59,9 @@ function shapeKey(request: PredictRequest): string {
   }
   return key
 }
+
+const tooLate = (): Fault =>
+  new Fault('inference.deadline', 'The request waited too long for its engine.')
 
 export class Batcher {
   readonly handle: number
@@ -86,25 +95,40 @@ export class Batcher {
     const first = this.shift(now)
     if (first === null) return null
     const requests = [first]
-    let rows = first.rows
-    if (this.mergeable && this.waiting > 0) {
-      const key = this.fixedShape ? '' : shapeKey(first)
-      while (requests.length < mostMerged) {
-        const next = this.queue[this.head]
-        if (next === undefined || rows + next.rows > mostRows) break
-        if (!this.fixedShape && shapeKey(next) !== key) break
-        const taken = this.shift(now)
-        if (taken === null) break
-        requests.push(taken)
-        rows += taken.rows
-      }
-    }
+    if (this.mergeable && this.waiting > 0 && isTable(first)) this.gather(requests, now)
+    const rows = requests.length === 1 ? first.rows : requests.reduce((n, r) => n + r.rows, 0)
     return { batcher: this, requests, rows, frame: (id) => this.encode(id, requests, rows) }
+  }
+
+  /** Adds those that follow in the queue as long as they may travel with the first. */
+  private gather(requests: PredictRequest[], now: number): void {
+    const first = requests[0] as PredictRequest
+    const key = this.fixedShape ? '' : shapeKey(first)
+    let { rows } = first
+    while (requests.length < mostMerged) {
+      const next = this.queue[this.head]
+      if (next === undefined || rows + next.rows > mostRows || !isTable(next)) return
+      if (!this.fixedShape && shapeKey(next) !== key) return
+      const taken = this.shift(now)
+      if (taken === null) return
+      requests.push(taken)
+      rows += taken.rows
+    }
   }
 
   /** Encodes one request as a frame of its own, past the queue. */
   single(request: PredictRequest): (id: number) => Uint8Array {
     return (id) => this.encode(id, [request], request.rows)
+  }
+
+  /** Refuses what has waited past its deadline; in a queue the oldest is at the head. */
+  expire(now: number): void {
+    for (;;) {
+      const next = this.queue[this.head]
+      if (next === undefined || next.deadline > now) return
+      this.head += 1
+      next.reject(tooLate())
+    }
   }
 
   /** Empties the queue. */
@@ -125,7 +149,7 @@ export class Batcher {
         this.head = 0
       }
       if (next.deadline > now) return next
-      next.reject(new Fault('inference.deadline', 'The request waited too long for its engine.'))
+      next.reject(tooLate())
     }
   }
 
@@ -159,12 +183,4 @@ export function settle(batch: Batch, frame: Frame): void {
     request.resolve({ outputs, from, rows: request.rows, first, batchRows: rows, seconds })
     from += request.rows
   }
-}
-
-/** Bytes of a request's tensors, for limits. */
-export function bytesOf(tensors: readonly Tensor[]): number {
-  return tensors.reduce(
-    (sum, { type, data }) => sum + data.length * (elements[type].bytes || 32),
-    0,
-  )
 }

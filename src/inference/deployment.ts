@@ -1,5 +1,5 @@
 // A deployment: one model version held by a lane, with all that a prediction needs of it.
-import { type Fault, toFault } from '../core/fault.ts'
+import { toFault } from '../core/fault.ts'
 import type { VersionRow } from '../db/tables.ts'
 import type { Signature } from '../onnx/model.ts'
 import type { FeatureSchema } from '../onnx/signature.ts'

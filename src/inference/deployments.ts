@@ -1,5 +1,5 @@
 // Desired against loaded: brings engines in line with the registry, and finds a request's version.
-import { Fault } from '../core/fault.ts'
+import { Fault, toFault } from '../core/fault.ts'
 import { serialQueue } from '../core/queue.ts'
 import type { Db } from '../db/db.ts'
 import type { VersionRow } from '../db/tables.ts'
@@ -47,6 +47,8 @@ export interface DeploymentsOptions {
   /** In safe mode: the version of a stage that served before the failed starts. */
   lastGood: (model: string, stage: string) => number | undefined
 }
+
+const safeModeReason = 'safe mode: the last version that is known to work'
 
 const keyOf = (row: VersionRow, lane: string): string => `${row.id}@${lane}`
 
@@ -214,42 +216,54 @@ export class Deployments {
     this.retire(desired.model.id, kept)
   }
 
-  /** Finds, for each stage, the first candidate that loads. */
   private async build(desired: Desired): Promise<Route> {
     const { model } = desired
     const stages = {} as Route['stages']
-    for (const { stage, live, candidates, graceUntil } of desired.stages) {
-      let why = live?.quarantinedAt ? (live.quarantineReason ?? 'quarantined') : ''
-      let serving: Deployment | null = null
-      for (const row of candidates) {
-        const result = await this.ensure(model.name, row, stage === 'Production')
-        if (result.why === null) {
-          serving = result.deployment
-          break
-        }
-        why ||= result.why
-      }
-      if (serving && serving.row.version === live?.version) why = ''
-      else if (live && why === '') why = 'safe mode: the last version that is known to work'
-      if (graceUntil !== null) this.lookAgain(model.name, graceUntil - Date.now())
-      stages[stage] = { live: live?.version ?? null, serving, why }
+    for (const wanted of desired.stages) {
+      stages[wanted.stage] = await this.fill(model.name, wanted)
+      if (wanted.graceUntil !== null) this.lookAgain(model.name, wanted.graceUntil - Date.now())
     }
     const aliases = new Map(desired.aliases.map(({ alias, row }) => [alias, row.version]))
     return { model: model.name, modelId: model.id, stages, aliases }
   }
 
+  /** The first candidate of a stage that loads, and why it is not the live version. */
+  private async fill(model: string, wanted: DesiredStage): Promise<ServedStage> {
+    const { stage, live, candidates } = wanted
+    const number = live?.version ?? null
+    const reasons = live?.quarantinedAt ? [live.quarantineReason ?? 'quarantined'] : []
+    for (const row of candidates) {
+      const { deployment, why } = await this.attempt(model, row, stage === 'Production')
+      if (why !== null) reasons.push(why)
+      else if (row.version === number || live === null) {
+        return { live: number, serving: deployment, why: '' }
+      } else return { live: number, serving: deployment, why: reasons[0] ?? safeModeReason }
+    }
+    return { live: number, serving: null, why: reasons[0] ?? '' }
+  }
+
+  /** Like `ensure`, with a lack of memory as one more reason. */
+  private async attempt(
+    model: string,
+    row: VersionRow,
+    production: boolean,
+  ): Promise<{ deployment: Deployment; why: null } | { deployment: null; why: string }> {
+    try {
+      const { deployment, why } = await this.ensure(model, row, production)
+      return why === null ? { deployment, why } : { deployment: null, why }
+    } catch (error) {
+      return { deployment: null, why: toFault(error).message }
+    }
+  }
+
   /** §7: versions under an alias stay loaded too. Returns the deployments of the model to keep. */
   private async keepAliases(desired: Desired, route: Route): Promise<Set<Deployment>> {
-    const kept = new Set<Deployment>()
-    for (const { serving } of Object.values(route.stages)) if (serving) kept.add(serving)
+    const kept = new Set(Object.values(route.stages).flatMap(({ serving }) => serving ?? []))
     for (const { row } of desired.aliases) {
       if (row.servability !== 'servable' || row.quarantinedAt !== null) continue
-      const held = [...kept].find((deployment) => deployment.row.id === row.id)
-      if (held) continue
-      const { deployment, why } = await this.ensure(desired.model.name, row, false).catch(
-        () => failed,
-      )
-      if (why !== null || deployment === null) continue
+      if ([...kept].some((deployment) => deployment.row.id === row.id)) continue
+      const { deployment } = await this.attempt(desired.model.name, row, false)
+      if (deployment === null) continue
       kept.add(deployment)
       this.onDemand.set(`${desired.model.id}/${row.version}`, deployment)
     }
@@ -346,5 +360,3 @@ export class Deployments {
     }
   }
 }
-
-const failed = { deployment: null, why: 'no memory' }

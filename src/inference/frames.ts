@@ -5,7 +5,6 @@
 // A tensor is: u8 type | u8 rank | u16 unused | u32 bytes | u32 dims… | padding to 8 | data | padding.
 // Strings travel as a JSON list; all numbers are little-endian, as every supported machine is.
 import {
-  allocate,
   countOf,
   elementOf,
   elements,
@@ -179,6 +178,7 @@ export class FrameReader {
     this.needed = headBytes
     while (bytes.length - at >= headBytes) {
       const length = view.getUint32(at, true)
+      if (length < headBytes || length % 8 !== 0) throw new Error('not a frame')
       if (bytes.length - at < length) {
         this.needed = length
         break

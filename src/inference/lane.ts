@@ -237,11 +237,13 @@ export class Lane {
 
   /** The engine works in order, so the oldest flight is the one it is busy with. */
   private lookForHang(): void {
+    const now = performance.now()
+    for (const batcher of this.turns) batcher.expire(now)
     const [oldest] = this.flights.values()
     if (!oldest || !this.up) return
     const limit = oldest.kind === 'load' ? this.options.loadTimeout : this.options.runTimeout
     const since = Math.max(oldest.since, this.lastAnswer)
-    if (performance.now() - since > limit) this.engine?.kill('hang')
+    if (now - since > limit) this.engine?.kill('hang')
   }
 
   private ended(cause: EndCause, lifetime: number): void {

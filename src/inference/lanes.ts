@@ -3,7 +3,7 @@ import { Fault } from '../core/fault.ts'
 import type { VersionRow } from '../db/tables.ts'
 import type { Log } from '../telemetry/log.ts'
 import type { Metrics } from '../telemetry/metrics.ts'
-import { Blame } from './blame.ts'
+import { Blame, type WardKey, wardKeys } from './blame.ts'
 import { type Deployment, isHeavy } from './deployment.ts'
 import { Lane } from './lane.ts'
 import type { EndCause } from './process.ts'
@@ -22,8 +22,9 @@ export interface LanesOptions {
   find: (handle: number) => Deployment | undefined
 }
 
-const isolationKey = 'isolation'
-const isolationRest = 120_000
+/** A ward costs memory, so it ends when nobody needed it for so long. */
+const wardRest = 120_000
+const isWard = (key: string): boolean => wardKeys.includes(key as WardKey)
 /** Unloading does not give all memory back, so a shared engine is replaced after so many. */
 const unloadsBeforeFresh = 64
 
@@ -37,11 +38,12 @@ export class Lanes {
   constructor(options: LanesOptions) {
     this.options = options
     this.blame = new Blame({
-      isolation: () => this.lane(isolationKey),
+      open: (key) => this.lane(key),
+      present: (key) => this.lanes.get(key),
       quarantine: options.quarantine,
     })
     options.metrics.onScrape(() => this.observe())
-    this.tidy = setInterval(() => this.closeIsolation(), isolationRest / 4)
+    this.tidy = setInterval(() => this.closeWards(), wardRest / 4)
     this.tidy.unref()
   }
 
@@ -57,7 +59,7 @@ export class Lanes {
   /** Unloads a version; a lane of its own ends with it. */
   letGo(deployment: Deployment): void {
     const { lane, handle } = deployment
-    this.blame.forget(deployment, this.lanes.get(isolationKey) ?? null)
+    this.blame.forget(deployment)
     lane.drop(handle)
     if (lane.residentCount === 0 && lane.key !== 'live') {
       this.lanes.delete(lane.key)
@@ -80,20 +82,22 @@ export class Lanes {
     for (const lane of this.lanes.values()) lane.close()
   }
 
-  /** The isolation lane costs memory, so it ends when no suspect has come for a while. */
-  private closeIsolation(): void {
-    const lane = this.lanes.get(isolationKey)
-    if (!lane || performance.now() - this.blame.lastUsed < isolationRest) return
-    this.blame.forgetAll(lane)
-    this.lanes.delete(isolationKey)
-    lane.close()
+  private closeWards(): void {
+    for (const key of wardKeys) {
+      const lane = this.lanes.get(key)
+      const ward = this.blame.wards[key]
+      if (!lane || performance.now() - ward.lastUsed < wardRest) continue
+      ward.forgetAll()
+      this.lanes.delete(key)
+      lane.close()
+    }
   }
 
   private lane(key: string): Lane {
     const known = this.lanes.get(key)
     if (known) return known
     const { home, memory, runTimeout, loadTimeout } = this.options
-    const alone = key === isolationKey
+    const alone = isWard(key)
     const lane = new Lane({
       key,
       home,

@@ -49,7 +49,7 @@ export class EngineProcess {
   }
 
   /** Ends the process at once. SIGTERM would not be heard during a run. */
-  kill(cause: 'hang' | 'stopped'): void {
+  kill(cause: 'hang' | 'stopped' | 'crash'): void {
     this.cause ??= cause
     this.child.kill('SIGKILL')
   }
@@ -74,7 +74,7 @@ export class EngineProcess {
           this.socket = socket
           this.drain()
         },
-        data: (_socket, chunk) => this.reader.push(chunk, events.frame),
+        data: (_socket, chunk) => this.hear(chunk, events),
         drain: () => this.drain(),
         error: () => undefined,
         close: () => {
@@ -82,6 +82,15 @@ export class EngineProcess {
         },
       },
     }).catch(() => undefined)
+  }
+
+  /** An engine that a model has taken over may say anything: what is no frame ends it. */
+  private hear(chunk: Uint8Array, events: ProcessEvents): void {
+    try {
+      this.reader.push(chunk, events.frame)
+    } catch {
+      this.kill('crash')
+    }
   }
 
   private drain(): void {

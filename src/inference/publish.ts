@@ -32,6 +32,19 @@ function show(options: DeploymentsOptions, deployment: Deployment, stage: string
   if (f1 !== undefined) metrics.f1Score.set(labels, f1)
 }
 
+/** Takes back what was said of versions that served before: all of it, or only their old stage. */
+function retract(metrics: Metrics, route: Route, before: Route): void {
+  const serving = new Set(Object.values(route.stages).map((stage) => stage.serving?.version))
+  for (const [stage, { serving: old }] of Object.entries(before.stages)) {
+    if (old === null) continue
+    if (!serving.has(old.version)) forget(metrics, old, stage)
+    else {
+      const sha256 = old.row.sha256.slice(0, 12)
+      metrics.modelInfo.remove({ model: old.model, model_version: old.version, stage, sha256 })
+    }
+  }
+}
+
 /** Publishes the difference between two routes of a model. */
 export function publishRoute(
   options: DeploymentsOptions,
@@ -39,28 +52,21 @@ export function publishRoute(
   before: Route | undefined,
 ): void {
   const { metrics, log } = options
-  const serving = new Set(Object.values(route.stages).map((stage) => stage.serving?.version))
-  for (const [stage, old] of Object.entries(before?.stages ?? {})) {
-    if (old.serving === null) continue
-    if (!serving.has(old.serving.version)) forget(metrics, old.serving, stage)
-    else {
-      const { model, version, row } = old.serving
-      const sha256 = row.sha256.slice(0, 12)
-      metrics.modelInfo.remove({ model, model_version: version, stage, sha256 })
-    }
-  }
+  if (before) retract(metrics, route, before)
   for (const [stage, now] of Object.entries(route.stages)) {
-    const fallsBack = now.live !== null && now.serving?.row.version !== now.live
+    const { live, serving, why } = now
+    const fallsBack = live !== null && serving?.row.version !== live
     metrics.modelFallback.set({ model: route.model, stage }, fallsBack ? 1 : 0)
-    if (now.serving) show(options, now.serving, stage)
-    const was = before?.stages[stage as keyof Route['stages']].serving?.version
-    if (was === now.serving?.version) continue
+    if (serving) show(options, serving, stage)
+    const was = before?.stages[stage as keyof Route['stages']].serving?.version ?? null
+    const is = serving?.version ?? null
+    if (was === is) continue
     log.write('info', 'model.live', {
       model: route.model,
       stage,
-      model_version: now.serving?.version ?? null,
-      before: was ?? null,
-      why: now.why,
+      model_version: is,
+      before: was,
+      why,
     })
   }
 }

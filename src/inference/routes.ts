@@ -2,66 +2,15 @@ import { Fault } from '../core/fault.ts'
 // KServe V1 and TensorFlow Serving's REST: model list, status, predict. Outside Elysia, because
 // these paths hold colons and this is the hot path.
 import { can } from '../core/principal.ts'
+import { readJsonBody } from '../http/json.ts'
 import type { Exchange, RouteClass } from '../http/request.ts'
 import type { Door } from '../http/server.ts'
 import type { Tensor } from '../onnx/tensor.ts'
+import { stageNamed } from '../registry/stages.ts'
 import type { Deployment } from './deployment.ts'
-import type { Route } from './deployments.ts'
-import { readJsonBody } from './parse.ts'
+import type { Deployments, Route } from './deployments.ts'
 import { type Predictor, requirePredict } from './predict.ts'
-
-const prefix = '/v1/models'
-
-interface Target {
-  model: string
-  /** Version number, stage or alias; undefined is Production. */
-  reference: string | undefined
-  verb: 'predict' | 'status'
-  template: string
-}
-
-const named = (part: string): string => {
-  try {
-    return decodeURIComponent(part)
-  } catch {
-    throw new Fault('request.malformed', 'The path is not properly percent-encoded.')
-  }
-}
-
-/** Paths taken apart before; callers use few, and a hostile one cannot make it grow. */
-const targets = new Map<string, Target>()
-const mostTargets = 1000
-
-function targetOf(path: string): Target | null {
-  const known = targets.get(path)
-  if (known) return known
-  const target = parseTarget(path)
-  if (target && targets.size < mostTargets) targets.set(path, target)
-  return target
-}
-
-/** `/v1/models/{m}[/versions/{v}|/labels/{l}][:predict]` taken apart, or null. */
-function parseTarget(path: string): Target | null {
-  const verb = path.endsWith(':predict') ? 'predict' : 'status'
-  const end = verb === 'predict' ? path.length - ':predict'.length : path.length
-  const parts = path.slice(prefix.length + 1, end).split('/')
-  const [model, kind, reference] = parts
-  const suffix = verb === 'predict' ? ':predict' : ''
-  if (model === undefined || model === '') return null
-  if (parts.length === 1) {
-    return {
-      model: named(model),
-      reference: undefined,
-      verb,
-      template: `${prefix}/{model}${suffix}`,
-    }
-  }
-  if (parts.length !== 3 || !reference || (kind !== 'versions' && kind !== 'labels')) return null
-  // A version is a number, a label never is: `labels/3` must not mean version 3.
-  if (/^\d+$/.test(reference) !== (kind === 'versions')) return null
-  const template = `${prefix}/{model}/${kind}/{${kind === 'versions' ? 'version' : 'label'}}${suffix}`
-  return { model: named(model), reference: named(reference), verb, template }
-}
+import { prefix, type Target, targetOf } from './target.ts'
 
 /** Number of rows and tensors of a body in either form. */
 function tensorsOf(
@@ -99,6 +48,29 @@ function statusBody(route: Route): object {
       status: { error_code: 'OK', error_message: '' },
     })),
   }
+}
+
+/** Model metadata of the whole model, or of one version or label. */
+function status(deployments: Deployments, { principal }: Exchange, target: Target): Response {
+  const { model, reference } = target
+  if (!can(principal, 'models:read', model)) requirePredict(principal, model)
+  const route = deployments.route(model)
+  if (!route) throw new Fault('model.not-found', `No model is named ${JSON.stringify(model)}.`)
+  const body = statusBody(route) as { model_version_status: { version: string }[] }
+  if (reference === undefined) return Response.json(body)
+  const named = stageNamed(reference)
+  const stage = named === 'Production' || named === 'Staging' ? route.stages[named] : undefined
+  const version = stage?.serving?.version ?? String(route.aliases.get(reference) ?? reference)
+  const shown = body.model_version_status.filter((entry) => entry.version === version)
+  if (shown.length === 0) throw new Fault('version.not-found', `${reference} is not loaded.`)
+  return Response.json({ ...body, model_version_status: shown })
+}
+
+function list(deployments: Deployments, { principal }: Exchange): Response {
+  const visible = [...deployments.all].filter(
+    ({ model }) => can(principal, 'models:read', model) || can(principal, 'models:predict', model),
+  )
+  return Response.json({ models: visible.map(({ model }) => model).sort() })
 }
 
 const routes: Door['routes'] = [
@@ -146,42 +118,21 @@ export function predictDoor(options: PredictDoorOptions): Door {
     }
   }
 
-  const status = ({ principal }: Exchange, target: Target): Response => {
-    const { model, reference } = target
-    if (!can(principal, 'models:read', model)) requirePredict(principal, model)
-    const route = deployments.route(model)
-    if (!route) throw new Fault('model.not-found', `No model is named ${JSON.stringify(model)}.`)
-    const body = statusBody(route) as { model_version_status: { version: string }[] }
-    if (reference === undefined) return Response.json(body)
-    const aliased = route.aliases.get(reference)
-    const stage = Object.entries(route.stages).find(([name]) => name === reference)?.[1]
-    const version = stage?.serving?.version ?? (aliased === undefined ? reference : String(aliased))
-    const shown = body.model_version_status.filter((entry) => entry.version === version)
-    if (shown.length === 0) throw new Fault('version.not-found', `${reference} is not loaded.`)
-    return Response.json({ ...body, model_version_status: shown })
-  }
-
-  const list = ({ principal }: Exchange): Response => {
-    const visible = [...deployments.all].filter(
-      ({ model }) =>
-        can(principal, 'models:read', model) || can(principal, 'models:predict', model),
-    )
-    return Response.json({ models: visible.map(({ model }) => model).sort() })
-  }
-
   const dispatch = (exchange: Exchange): Promise<Response> | Response => {
     const { path, request } = exchange
     if (path === prefix) {
       exchange.route = prefix
       if (request.method !== 'GET') throw new Fault('request.method', 'Use GET.')
-      return list(exchange)
+      return list(deployments, exchange)
     }
     const target = targetOf(path)
     if (!target) throw new Fault('route.not-found', 'See /docs for the routes there are.')
     exchange.route = target.template
     const method = target.verb === 'predict' ? 'POST' : 'GET'
     if (request.method !== method) throw new Fault('request.method', `Use ${method}.`)
-    return target.verb === 'predict' ? predict(exchange, target) : status(exchange, target)
+    return target.verb === 'predict'
+      ? predict(exchange, target)
+      : status(deployments, exchange, target)
   }
 
   return {

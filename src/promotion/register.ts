@@ -79,12 +79,6 @@ async function keepFiles(
   return { ...outcome.rewritten, ...original }
 }
 
-/** The new version, and why it cannot be served if that is so. */
-export interface Registered {
-  version: object
-  number: number
-}
-
 async function record(
   s: Promotion,
   ctx: Context,

@@ -26,6 +26,7 @@ export interface Received {
 
 const mostMetadata = 4 << 20
 const mostEntries = 1000
+const mostText = 5000
 const texts = ['description', 'git_commit', 'run_id', 'stage'] as const
 const maps = ['tags', 'params'] as const
 const known: readonly string[] = [...texts, ...maps, 'metrics', 'schema']
@@ -34,37 +35,37 @@ function isMap(value: unknown): value is Record<string, unknown> {
   return typeof value === 'object' && value !== null && !Array.isArray(value)
 }
 
+type Fail = (pointer: string, message: string) => void
+
+function checkMap(map: unknown, key: string, fail: Fail): void {
+  const wanted = key === 'metrics' ? 'number' : 'string'
+  if (!isMap(map) || Object.keys(map).length > mostEntries) {
+    fail(`/${key}`, `must be an object of at most ${mostEntries} entries`)
+    return
+  }
+  for (const [name, item] of Object.entries(map)) {
+    if (typeof item !== wanted) fail(`/${key}/${name}`, `must be a ${wanted}`)
+  }
+}
+
 /** Checks metadata member by member; throws `request.invalid` with every place that is wrong. */
 export function readMetadata(value: unknown): UploadMetadata {
   const errors: Flaw[] = []
-  const fail = (pointer: string, message: string): void => {
-    errors.push({ pointer, code: 'schema', message })
-  }
-  if (!isMap(value)) {
-    fail('', 'metadata must be a JSON object')
-    throw new Fault('request.invalid', 'See errors.', { errors })
-  }
-  for (const key of Object.keys(value)) {
+  const fail: Fail = (pointer, message) => errors.push({ pointer, code: 'schema', message })
+  const given = isMap(value) ? value : {}
+  if (!isMap(value)) fail('', 'metadata must be a JSON object')
+  for (const key of Object.keys(given)) {
     if (!known.includes(key)) fail(`/${key}`, `unknown member; known: ${known.join(', ')}`)
   }
   for (const key of texts) {
-    const text = value[key]
-    if (text !== undefined && (typeof text !== 'string' || text.length > 5000)) {
-      fail(`/${key}`, 'must be a string of at most 5000 characters')
+    const text = given[key] ?? ''
+    if (typeof text !== 'string' || text.length > mostText) {
+      fail(`/${key}`, `must be a string of at most ${mostText} characters`)
     }
   }
-  for (const key of [...maps, 'metrics']) {
-    const map = value[key] ?? {}
-    const wanted = key === 'metrics' ? 'number' : 'string'
-    if (!isMap(map) || Object.keys(map).length > mostEntries) fail(`/${key}`, 'must be an object')
-    else {
-      for (const [name, item] of Object.entries(map)) {
-        if (typeof item !== wanted) fail(`/${key}/${name}`, `must be a ${wanted}`)
-      }
-    }
-  }
+  for (const key of [...maps, 'metrics']) checkMap(given[key] ?? {}, key, fail)
   if (errors.length > 0) throw new Fault('request.invalid', 'See errors.', { errors })
-  return value as UploadMetadata
+  return given as UploadMetadata
 }
 
 function parseMetadata(text: string): UploadMetadata {
@@ -107,7 +108,7 @@ async function receiveForm(
     throw new Fault('request.malformed', 'The form has no boundary.')
   }
   let metadata: UploadMetadata = {}
-  let file: Promise<void> | null = null
+  let file: Promise<void> | undefined
   let failure: unknown = null
   form.on('field', (name, value, _nameCut, valueCut) => {
     try {
@@ -137,8 +138,9 @@ async function receiveForm(
   }
   form.end()
   await ended.catch(() => undefined)
-  if (file === null) failure ??= new Fault('request.invalid', 'The form has no file field model.')
-  else await file
+  if (file === undefined)
+    failure ??= new Fault('request.invalid', 'The form has no file field model.')
+  await file
   if (failure !== null) throw failure
   return metadata
 }

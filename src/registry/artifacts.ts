@@ -46,6 +46,11 @@ export class BlobKeeper {
     }
   }
 
+  /** Digests that must be in storage. */
+  needed(): Promise<Set<string>> {
+    return neededBlobs(this.db, this.retention)
+  }
+
   /** Removes every blob that nothing needs. Returns how many. */
   async sweep(): Promise<number> {
     // Listed before the rows are read, so that a blob of a version made meanwhile is not in the list.

@@ -1,5 +1,5 @@
 // Model versions: numbered by the server, read, list, edit, delete, restore.
-import { and, desc, eq, inArray, isNotNull, isNull, lt } from 'drizzle-orm'
+import { and, desc, eq, isNotNull, isNull, lt } from 'drizzle-orm'
 
 import { versionRefusal } from '../auth/policy.ts'
 import type { Context } from '../core/context.ts'
@@ -285,12 +285,4 @@ export async function restoreVersion(
   })
   s.changed(at.name)
   return found
-}
-
-/** Versions of all models that hold one of these stages, for start-up. */
-export function versionsIn(q: Queries, stages: readonly Stage[]): Promise<VersionRow[]> {
-  return q
-    .select()
-    .from(versions)
-    .where(and(inArray(versions.stage, [...stages]), isNull(versions.deletedAt)))
 }

@@ -32,7 +32,8 @@ interface Sink {
 
 function describe(error: unknown): Record<string, unknown> {
   if (!(error instanceof Error)) return { 'error.message': String(error) }
-  const cause = error.cause === undefined ? {} : { 'error.cause': String(error.cause) }
+  const cause =
+    error.cause === undefined ? {} : { 'error.cause': Bun.inspect(error.cause).slice(0, 2000) }
   return {
     'error.type': error.name,
     'error.message': error.message,

@@ -2,12 +2,14 @@
 import { Database } from 'bun:sqlite'
 import { createReadStream, existsSync, readdirSync, readFileSync, rmSync, statSync } from 'node:fs'
 import { join } from 'node:path'
+import { Transform } from 'node:stream'
 import { pipeline } from 'node:stream/promises'
 
 import { type Pack, pack } from 'tar-stream'
 
 import { schemaVersion } from '../db/migrate.ts'
 import type { BlobKeeper } from '../registry/artifacts.ts'
+import { digestFile } from '../storage/fs.ts'
 import type { Storage } from '../storage/storage.ts'
 
 export interface BackupDeps {
@@ -19,6 +21,16 @@ export interface BackupDeps {
 
 export const backupFormat = 1
 
+/** The first entry of the archive. */
+export interface Manifest {
+  format: number
+  schema: number
+  version: string
+  created_at: string
+  /** SHA-256 of every entry but the artifacts, whose name is their digest. */
+  digests: Record<string, string>
+}
+
 /** Copies a database with everything committed so far; run it in a child, it blocks. */
 export function snapshot(from: string, to: string): void {
   const db = new Database(from)
@@ -27,17 +39,31 @@ export function snapshot(from: string, to: string): void {
   db.close()
 }
 
-function digestsIn(database: string): string[] {
-  const db = new Database(database, { readonly: true })
-  const rows = db.query('SELECT sha256, original_sha256 FROM versions').values() as string[][]
-  db.close()
+/** Digests that versions refer to; those of deleted ones may have been freed. */
+export function digestsIn(db: Database, which: 'all' | 'kept'): string[] {
+  const kept = 'WHERE v.deleted_at IS NULL AND m.deleted_at IS NULL'
+  const rows = db
+    .query(
+      'SELECT v.sha256, v.original_sha256 FROM versions v JOIN models m ON m.id = v.model_id ' +
+        (which === 'kept' ? kept : ''),
+    )
+    .values() as string[][]
   return [...new Set(rows.flat())]
 }
 
-async function addFile(tar: Pack, name: string, path: string): Promise<void> {
+/** Streams a file into the archive; a digest that differs ends the backup, it would be worthless. */
+async function addFile(tar: Pack, name: string, path: string, digest: string): Promise<void> {
   const { size } = statSync(path)
+  const hasher = new Bun.CryptoHasher('sha256')
+  const hashed = new Transform({
+    transform: (chunk: Uint8Array, _encoding, done) => {
+      hasher.update(chunk)
+      done(null, chunk)
+    },
+  })
   const entry = tar.entry({ name, size, mode: 0o600 })
-  await pipeline(createReadStream(path), entry)
+  await pipeline(createReadStream(path), hashed, entry)
+  if (hasher.digest('hex') !== digest) throw new Error(`artifact ${digest} is damaged`)
 }
 
 function addText(tar: Pack, name: string, text: string): Promise<void> {
@@ -46,32 +72,60 @@ function addText(tar: Pack, name: string, text: string): Promise<void> {
   })
 }
 
+const digestOf = (text: string): string => new Bun.CryptoHasher('sha256').update(text).digest('hex')
+
+/** Keys, first token and audit head by their name in the archive. */
+function secretsOf(data: string, head: string | null): Record<string, string> {
+  const keys = readdirSync(join(data, 'keys')).filter((name) => name.endsWith('.json'))
+  const texts = Object.fromEntries(
+    keys.map((name) => [`keys/${name}`, readFileSync(join(data, 'keys', name), 'utf8')]),
+  )
+  const token = join(data, 'admin.token')
+  if (existsSync(token)) texts['admin.token'] = readFileSync(token, 'utf8')
+  if (head !== null) texts['audit.head'] = head
+  return texts
+}
+
 async function fill(tar: Pack, deps: BackupDeps, copy: string, head: string | null): Promise<void> {
-  const manifest = {
+  const secrets = secretsOf(deps.data, head)
+  const database = await digestFile(copy)
+  const digests = Object.entries(secrets).map(([name, text]) => [name, digestOf(text)])
+  const manifest: Manifest = {
     format: backupFormat,
     schema: schemaVersion,
     version: deps.version,
     created_at: new Date().toISOString(),
+    digests: Object.fromEntries([...digests, ['relais.db', database]]),
   }
   await addText(tar, 'manifest.json', JSON.stringify(manifest))
-  const keys = join(deps.data, 'keys')
-  for (const name of readdirSync(keys)) {
-    await addText(tar, `keys/${name}`, readFileSync(join(keys, name), 'utf8'))
-  }
-  const token = join(deps.data, 'admin.token')
-  if (existsSync(token)) await addText(tar, 'admin.token', readFileSync(token, 'utf8'))
-  if (head !== null) await addText(tar, 'audit.head', head)
-  await addFile(tar, 'relais.db', copy)
-  for (const digest of digestsIn(copy)) {
+  for (const [name, text] of Object.entries(secrets)) await addText(tar, name, text)
+  await addFile(tar, 'relais.db', copy, database)
+  const db = new Database(copy, { readonly: true })
+  const kept = new Set(digestsIn(db, 'kept'))
+  const all = digestsIn(db, 'all')
+  db.close()
+  for (const digest of all) {
     const path = deps.storage.path(digest)
-    if (existsSync(path)) await addFile(tar, `blobs/${digest}`, path)
+    if (existsSync(path)) await addFile(tar, `blobs/${digest}`, path, digest)
+    else if (kept.has(digest)) throw new Error(`artifact ${digest} is missing`)
   }
   tar.finalize()
 }
 
+/** Pins what the copy refers to, so that no sweep frees it before it is in the archive. */
+function pinAll(blobs: BlobKeeper, copy: string): () => void {
+  const db = new Database(copy, { readonly: true })
+  const releases = digestsIn(db, 'all').map((digest) => blobs.pin(digest))
+  db.close()
+  return () => {
+    for (const release of releases) release()
+  }
+}
+
 /**
  * The bytes of a backup. Holds every row and artifact acknowledged before the call: the database is
- * copied first, and artifacts are never changed, only added.
+ * copied first, and artifacts are never changed, only added. Throws in the middle when an artifact
+ * is damaged or missing.
  */
 export async function* backup(
   deps: BackupDeps,
@@ -81,18 +135,21 @@ export async function* backup(
   // The head before the rows: one that is ahead of them would look like a cut-off chain.
   const head = existsSync(headPath) ? readFileSync(headPath, 'utf8') : null
   const copy = deps.storage.scratch('.db')
-  const releases: (() => void)[] = []
+  let release = (): void => undefined
   try {
     await takeSnapshot(join(deps.data, 'relais.db'), copy)
-    for (const digest of digestsIn(copy)) releases.push(deps.blobs.pin(digest))
+    release = pinAll(deps.blobs, copy)
     const tar = pack()
-    const filled = fill(tar, deps, copy, head).catch((error: unknown) =>
-      tar.destroy(error as Error),
-    )
+    const filled = fill(tar, deps, copy, head).catch((error: unknown) => {
+      tar.destroy(error as Error)
+      throw error
+    })
+    // The reader below meets the error first; this only keeps it from counting as unhandled.
+    filled.catch(() => undefined)
     for await (const chunk of tar) yield chunk as Uint8Array
     await filled
   } finally {
-    for (const release of releases) release()
+    release()
     rmSync(copy, { force: true })
   }
 }

@@ -6,6 +6,7 @@ import { join } from 'node:path'
 import type { AuditHead } from '../auth/audit-head.ts'
 import type { Audit } from '../auth/audit.ts'
 import type { Deployments } from '../inference/deployments.ts'
+import type { BlobKeeper } from '../registry/artifacts.ts'
 import type { Storage } from '../storage/storage.ts'
 
 export interface Finding {
@@ -17,6 +18,7 @@ export interface Finding {
 export interface DoctorDeps {
   data: string
   storage: Storage
+  blobs: BlobKeeper
   audit: Audit
   head: AuditHead
   deployments: Deployments
@@ -33,16 +35,19 @@ function database(data: string): Finding {
   return { check: 'database', ok, detail: ok ? 'sound' : `damaged: ${row?.[0]}` }
 }
 
-async function artifacts(storage: Storage): Promise<Finding> {
-  const digests = await storage.list()
+async function artifacts(storage: Storage, blobs: BlobKeeper): Promise<Finding> {
+  const digests = new Set([...(await blobs.needed()), ...(await storage.list())])
   const bad: string[] = []
   for (const digest of digests) {
-    if ((await storage.verify(digest)) !== 'ok') bad.push(digest.slice(0, 12))
+    const state = await storage.verify(digest)
+    // One that was freed while this ran is not missed.
+    const isFreed = state === 'missing' && !(await blobs.needed()).has(digest)
+    if (state !== 'ok' && !isFreed) bad.push(`${digest.slice(0, 12)} ${state}`)
   }
   const detail =
     bad.length === 0
-      ? `${digests.length} verified`
-      : `damaged: ${bad.join(', ')}; upload the same file again to heal it`
+      ? `${digests.size} verified`
+      : `${bad.join(', ')}; upload the same file again to heal it`
   return { check: 'artifacts', ok: bad.length === 0, detail }
 }
 
@@ -53,9 +58,8 @@ function modes(data: string): Finding {
     if (existsSync(path) && (statSync(path).mode & 0o077) !== 0) open.push(name)
   }
   look(data, data)
-  for (const name of ['admin.token', 'relais.db', 'audit.head', 'keys', 'blobs', 'native']) {
-    look(join(data, name), name)
-  }
+  // What lies deeper than this is behind a folder that was looked at.
+  for (const name of readdirSync(data)) look(join(data, name), name)
   const keys = join(data, 'keys')
   for (const name of readdirSync(keys)) look(join(keys, name), `keys/${name}`)
   const detail = open.length === 0 ? 'private' : `too open: ${open.join(', ')}; run chmod go-rwx`
@@ -91,7 +95,7 @@ function serving(deployments: Deployments): Finding {
 export async function examine(deps: DoctorDeps): Promise<Finding[]> {
   const checks: [string, () => Finding | Promise<Finding>][] = [
     ['database', () => database(deps.data)],
-    ['artifacts', () => artifacts(deps.storage)],
+    ['artifacts', () => artifacts(deps.storage, deps.blobs)],
     ['file modes', () => modes(deps.data)],
     ['disk', () => disk(deps.data)],
     ['audit chain', () => chain(deps)],

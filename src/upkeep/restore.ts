@@ -7,7 +7,7 @@ import { dirname, join } from 'node:path'
 import { extract } from 'tar-stream'
 
 import { demandKnownSchema } from '../db/migrate.ts'
-import { backupFormat } from './backup.ts'
+import { backupFormat, digestsIn, type Manifest } from './backup.ts'
 
 export class RestoreError extends Error {}
 
@@ -15,12 +15,6 @@ export interface Restored {
   artifacts: number
   models: number
   versions: number
-  created_at: string
-}
-
-interface Manifest {
-  format: number
-  schema: number
   created_at: string
 }
 
@@ -65,26 +59,35 @@ function checkManifest(text: string): Manifest {
   return manifest
 }
 
+/** Throws when an entry is not what the archive was made with. */
+function checkEntry(name: string, digest: string, manifest: Manifest): void {
+  const artifact = digestName.exec(name)?.[1]
+  if (digest === (artifact ?? manifest.digests[name])) return
+  throw new RestoreError(artifact ? `artifact ${artifact} is damaged` : `${name} is damaged`)
+}
+
 async function unpack(file: string, data: string): Promise<Manifest> {
   const tar = extract()
   const source = createReadStream(file)
   source.on('error', (error) => tar.destroy(error))
   source.pipe(tar)
   let manifest: Manifest | null = null
+  const seen = new Set<string>()
   for await (const entry of tar) {
-    const { name } = entry.header
+    const { name, type } = entry.header
+    if (type !== 'file') throw new RestoreError(`the archive holds a ${type}, no backup does`)
     const content = entry as unknown as AsyncIterable<Uint8Array>
     if (name === 'manifest.json') {
       manifest = checkManifest(await readText(content))
       continue
     }
     if (manifest === null) throw new RestoreError('the file is no backup made by relais')
-    const target = targetOf(name)
-    const digest = await writeEntry(join(data, target), content)
-    const expected = digestName.exec(name)?.[1]
-    if (expected && expected !== digest) throw new RestoreError(`artifact ${expected} is damaged`)
+    checkEntry(name, await writeEntry(join(data, targetOf(name)), content), manifest)
+    seen.add(name)
   }
   if (manifest === null) throw new RestoreError('the file is no backup made by relais')
+  const absent = Object.keys(manifest.digests).filter((name) => !seen.has(name))
+  if (absent.length > 0) throw new RestoreError(`the archive lacks ${absent.join(', ')}`)
   return manifest
 }
 
@@ -94,10 +97,8 @@ function count(data: string, manifest: Manifest): Restored {
   if (check?.[0] !== 'ok') throw new RestoreError('the database in the backup is damaged')
   const number = (sql: string): number =>
     Number((db.query(sql).values() as number[][])[0]?.[0] ?? 0)
-  const digests = db.query('SELECT DISTINCT sha256 FROM versions WHERE deleted_at IS NULL').values()
-  const missing = (digests as string[][]).filter(
-    ([digest]) => !existsSync(join(data, 'blobs', (digest ?? '').slice(0, 2), digest ?? '')),
-  )
+  const digests = digestsIn(db, 'kept')
+  const missing = digests.filter((digest) => !existsSync(join(data, targetOf(`blobs/${digest}`))))
   const restored = {
     artifacts: digests.length - missing.length,
     models: number('SELECT count(*) FROM models WHERE deleted_at IS NULL'),
@@ -105,8 +106,7 @@ function count(data: string, manifest: Manifest): Restored {
     created_at: manifest.created_at,
   }
   db.close()
-  if (missing.length > 0)
-    throw new RestoreError(`${missing.length} artifacts are not in the backup`)
+  if (missing.length > 0) throw new RestoreError(`the archive lacks ${missing.length} artifacts`)
   return restored
 }
 

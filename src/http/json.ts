@@ -1,6 +1,6 @@
-// JSON bodies of predictions: bounded in size and depth, integers exact where it matters.
+// JSON bodies of the prediction doors: bounded in size and depth, integers exact where it matters.
 import { Fault } from '../core/fault.ts'
-import { readBody } from '../http/request.ts'
+import { demandPlain, readBody } from './request.ts'
 
 const deepest = 64
 /** Below this, no nesting can hurt; above, JSON.parse would turn a bomb into gigabytes. */
@@ -24,11 +24,24 @@ function demandShallow(bytes: Uint8Array): void {
 
 const malformed = (): Fault => new Fault('request.malformed', 'The body is not valid JSON.')
 
-/** A number that a double cannot hold exactly becomes a bigint. */
+const notation = /^(-?\d+)(?:\.(\d+))?(?:[eE]([+-]?\d+))?$/
+
+/** The integer that a number's text stands for, or undefined when it has a fraction. */
+function integerOf(source: string): bigint | undefined {
+  const [, whole = '', fraction = '', exponent = '0'] = notation.exec(source) ?? []
+  const digits = BigInt(whole + fraction)
+  const power = Number(exponent) - fraction.length
+  if (power >= 0) return digits * 10n ** BigInt(power)
+  const unit = 10n ** BigInt(-power)
+  return digits % unit === 0n ? digits / unit : undefined
+}
+
+/** An integer that a double cannot hold exactly becomes a bigint. */
 function exact(_key: string, value: unknown, context?: { source?: string }): unknown {
   if (typeof value !== 'number' || Number.isSafeInteger(value)) return value
-  const source = context?.source
-  return source !== undefined && /^-?\d+$/.test(source) ? BigInt(source) : value
+  // Fractions stay numbers, and so does what is beyond every integer type.
+  if (Math.abs(value) < Number.MAX_SAFE_INTEGER || Math.abs(value) > 1e20) return value
+  return integerOf(context?.source ?? '') ?? value
 }
 
 const parseExactly = JSON.parse as (
@@ -50,14 +63,18 @@ export async function readJsonBody(
     try {
       return await request.json()
     } catch {
+      demandPlain(request)
       throw malformed()
     }
   }
+  demandPlain(request)
   const bytes = await readBody(request, most)
   if (bytes.length > worthScanning) demandShallow(bytes)
   const text = new TextDecoder().decode(bytes)
   try {
-    return wide && /\d{16}/.test(text) ? parseExactly(text, exact) : (JSON.parse(text) as unknown)
+    return wide && /[\d.]{16}/.test(text)
+      ? parseExactly(text, exact)
+      : (JSON.parse(text) as unknown)
   } catch {
     throw malformed()
   }
