@@ -8,6 +8,7 @@ import { authRoutes } from './auth/routes.ts'
 import type { Config } from './config.ts'
 import { Fault } from './core/fault.ts'
 import { can } from './core/principal.ts'
+import { jsonBodies } from './http/body.ts'
 import { docsRoutes, openApiOf } from './http/docs.ts'
 import { guard as makeGuard } from './http/guard.ts'
 import { type HealthReport, healthRoutes } from './http/health.ts'
@@ -233,6 +234,7 @@ function nativeApi(parts: Parts) {
       // Faults and the unknown go on to the server, which answers all doors alike.
       throw elysiaFault(code, error) ?? error
     })
+    .use(jsonBodies())
     .use(native)
     .use(docsRoutes(guard, { entriesFor, base }))
 }
@@ -251,7 +253,8 @@ function withMethods(api: ReturnType<typeof nativeApi>) {
       const { path } = exchangeOf(request)
       const methods = templates.filter(({ pattern }) => pattern.test(path)).map((t) => t.method)
       if (methods.length === 0 || methods.includes(request.method)) throw error
-      throw new Fault('request.method', `Use ${[...new Set(methods)].join(' or ')}.`)
+      const allow = [...new Set(methods)]
+      throw new Fault('request.method', `Use ${allow.join(' or ')}.`, { members: { allow } })
     }
   }
 }

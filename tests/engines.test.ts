@@ -238,7 +238,7 @@ describe('§6 poison', () => {
       Array.from({ length: 300 }, () => post(relais, 'div', poison, flooder)),
     )
     for (const { status, headers } of flood) {
-      expect([500, 503]).toContain(status)
+      expect([500, 503, 504]).toContain(status)
       if (status === 503) expect(headers.get('retry-after')).not.toBeNull()
     }
     expect(await users.end()).toEqual([])
@@ -367,8 +367,12 @@ test('§6: kill -9 of engines under load: right answers or 503, never blame', as
     const clients = loop(relais, 16)
     await Bun.sleep(200)
     let longest = 0
+    let kills = 0
     for (let round = 0; round < 6; round += 1) {
-      for (const pid of pidsOf(relais)) process.kill(pid, 'SIGKILL')
+      for (const pid of pidsOf(relais)) {
+        process.kill(pid, 'SIGKILL')
+        kills += 1
+      }
       const killed = performance.now()
       const seen = clients.answers.length
       await until(() => clients.answers.slice(seen).some(({ status }) => status === 200))
@@ -385,7 +389,9 @@ test('§6: kill -9 of engines under load: right answers or 503, never blame', as
     expect(longest).toBeLessThan(1000)
     expect((await versionOf(relais, 'iris', 1)).quarantine ?? null).toBeNull()
     const { text } = await relais.call('GET', '/metrics')
-    expect(text).toMatch(/engine_restarts_total\{cause="killed"\} [6-9]/)
+    const killed = /^engine_restarts_total\{cause="killed"\} (\d+)$/m.exec(text)?.[1]
+    expect([kills > 2, Number(killed)]).toEqual([true, kills])
+    expect(text).not.toInclude('cause="crash"')
   } finally {
     await relais.close()
   }
@@ -568,12 +574,10 @@ describe('start and stop', () => {
 
   const body = JSON.stringify({ instances: [iris.rows[0]] })
   async function copy(): Promise<void> {
+    // Nothing writes now, so database and log can be copied as they are.
     await relais.restart()
     rmSync(data, { recursive: true, force: true })
-    // A backup is no business of this test: the database is at rest between two starts.
-    await relais.app.stop()
     cpSync(relais.data, data, { recursive: true })
-    await relais.restart().catch(() => undefined)
   }
 
   test('503 with Retry-After until the models are loaded, alive all along', async () => {

@@ -126,7 +126,7 @@ export function table(headings: readonly string[], rows: readonly (readonly Cell
     const text = value === null || value === undefined || value === '' ? '-' : String(value)
     return text.length > 60 ? `${text.slice(0, 59)}…` : text
   }
-  const lines = [headings, ...rows].map((row) => row.map(cell))
+  const lines = [[...headings], ...rows.map((row) => row.map(cell))]
   const widths = headings.map((_, at) => Math.max(...lines.map((line) => line[at]?.length ?? 0)))
   return lines.map((line) =>
     line

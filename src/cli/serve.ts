@@ -32,11 +32,11 @@ function config(args: Parameters<Command['run']>[0], env: Parameters<Command['ru
 
 /** Resolves with the exit code at SIGTERM or SIGINT; a second signal ends at once. */
 function untilTold(stop: () => Promise<void>, fatal: Promise<number>): Promise<number> {
-  const told = new Promise<number>((resolve) => {
+  const told = new Promise<number>((resolve, reject) => {
     let asked = false
     const onSignal = (): void => {
       if (asked) resolve(1)
-      else void stop().then(() => resolve(0))
+      else stop().then(() => resolve(0), reject)
       asked = true
     }
     process.on('SIGTERM', onSignal)

@@ -56,7 +56,11 @@ export function openSqlite(path: string, onFatal: (error: unknown) => void): Db 
     size: () => statSync(path).size,
     close: () => {
       reader.close()
-      writer.run('PRAGMA wal_checkpoint(TRUNCATE)')
+      try {
+        writer.run('PRAGMA wal_checkpoint(TRUNCATE)')
+      } catch {
+        // On a full disk the log stays beside the database and is read at the next start.
+      }
       writer.close()
     },
   }

@@ -2,7 +2,9 @@
 import { Elysia } from 'elysia'
 
 import type { Context } from '../core/context.ts'
+import { Fault } from '../core/fault.ts'
 import type { Right } from '../core/principal.ts'
+import { demandJson } from './body.ts'
 import { exchangeOf, type RouteClass } from './request.ts'
 
 const publicExact: ReadonlySet<string> = new Set(['/version', '/.well-known/jwks.json'])
@@ -17,6 +19,9 @@ export function isPublic(path: string): boolean {
     path.startsWith('/docs/')
   )
 }
+
+const badPath = (): Fault =>
+  new Fault('request.malformed', 'The path is not properly percent-encoded.')
 
 type Require = (ctx: Context, right: Right, model?: string, action?: string) => Promise<void>
 
@@ -41,8 +46,13 @@ export function guard(require: Require) {
         const exchange = exchangeOf(request)
         exchange.route = route
         exchange.routeClass = need.class ?? 'registry'
-        const { model } = (params ?? {}) as { model?: string }
+        const named = (params ?? {}) as Record<string, unknown>
+        // Elysia gives null for what it cannot decode.
+        if (Object.values(named).includes(null)) throw badPath()
+        const { model } = named as { model?: string }
         if (need.right !== 'self') await require(exchange, need.right, model, need.action)
+        // What streams looks at the type of its body itself.
+        if (need.class !== 'stream') demandJson(request)
       },
     }),
     open: (routeClass: RouteClass) => ({

@@ -5,6 +5,8 @@ import { Fault, type Flaw, problemOf } from '../core/fault.ts'
 export function faultHeaders(fault: Fault): Record<string, string> {
   const headers: Record<string, string> = {}
   if (fault.retryAfter !== undefined) headers['retry-after'] = String(Math.ceil(fault.retryAfter))
+  const { allow } = fault.members ?? {}
+  if (Array.isArray(allow)) headers.allow = allow.join(', ')
   if (fault.status === 401) headers['www-authenticate'] = `Bearer error="invalid_token"`
   return headers
 }
@@ -43,6 +45,7 @@ export function elysiaFault(code: string | number, error: unknown): Fault | null
       return new Fault('request.invalid', 'See errors for each place that is wrong.', { errors })
     }
     case 'PARSE':
+      if ((error as Error).cause instanceof Fault) return (error as Error).cause as Fault
       return new Fault('request.malformed', 'The body is not valid JSON.')
     case 'NOT_FOUND':
       return new Fault('route.not-found', 'See /docs for the routes there are.')

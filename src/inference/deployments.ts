@@ -65,8 +65,8 @@ export class Deployments {
     { deployment: Deployment; ready: Promise<string | null> }
   >()
   private readonly onDemand = new Map<string, Deployment>()
-  /** Versions that are about to enter a stage: loaded, not yet wanted by the registry. */
-  private readonly pinned = new Set<string>()
+  /** Versions that are loaded for a move or a request under way, and by how many of them. */
+  private readonly pinned = new Map<string, number>()
 
   constructor(options: DeploymentsOptions) {
     this.options = options
@@ -104,12 +104,12 @@ export class Deployments {
     at: { model: string; row: VersionRow; production: boolean },
     work: (why: string | null) => Promise<T>,
   ): Promise<T> {
-    this.pinned.add(at.row.id)
+    const unpin = this.pin(at.row)
     try {
       const { why } = await this.ensure(at.model, at.row, at.production)
       return await work(why)
     } finally {
-      this.pinned.delete(at.row.id)
+      unpin()
       await this.reconcile(at.model)
     }
   }
@@ -181,10 +181,25 @@ export class Deployments {
     if (row.quarantinedAt !== null) {
       throw new Fault('version.quarantined', row.quarantineReason ?? 'The version was put aside.')
     }
-    const { deployment, why } = await this.ensure(route.model, row, false)
-    if (why !== null) throw new Fault('model.unavailable', why)
-    this.onDemand.set(`${route.modelId}/${row.version}`, deployment)
-    return deployment
+    const unpin = this.pin(row)
+    try {
+      const { deployment, why } = await this.ensure(route.model, row, false)
+      if (why !== null) throw new Fault('model.unavailable', why)
+      this.onDemand.set(`${route.modelId}/${row.version}`, deployment)
+      return deployment
+    } finally {
+      unpin()
+    }
+  }
+
+  /** Keeps a version loaded that no route knows yet. Returns the release. */
+  private pin({ id }: VersionRow): () => void {
+    this.pinned.set(id, (this.pinned.get(id) ?? 0) + 1)
+    return () => {
+      const left = (this.pinned.get(id) ?? 1) - 1
+      if (left > 0) this.pinned.set(id, left)
+      else this.pinned.delete(id)
+    }
   }
 
   private absent(route: Route, stage: DesiredStage['stage']): Fault {
@@ -310,13 +325,15 @@ export class Deployments {
     return { deployment, why: await ready }
   }
 
-  /** Loaded on demand, used by nobody now, longest ago. */
+  /** Loaded on demand, used by nobody now, longest ago. What a stage or an alias holds is not. */
   private leastUsed(): Deployment | undefined {
-    const serving = new Set(
-      [...this.routes.values()].flatMap((r) => Object.values(r.stages).map((s) => s.serving)),
-    )
+    const held = new Set<Deployment | null | undefined>()
+    for (const { modelId, stages, aliases } of this.routes.values()) {
+      for (const { serving } of Object.values(stages)) held.add(serving)
+      for (const version of aliases.values()) held.add(this.onDemand.get(`${modelId}/${version}`))
+    }
     return [...this.onDemand.values()]
-      .filter((deployment) => deployment.holds === 0 && !serving.has(deployment))
+      .filter((deployment) => deployment.holds === 0 && !held.has(deployment))
       .sort((a, b) => a.lastUsed - b.lastUsed)[0]
   }
 

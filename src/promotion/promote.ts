@@ -84,8 +84,14 @@ export async function withLoaded<T>(
   commit: () => Promise<T>,
 ): Promise<T> {
   const { model, row, stage } = at
-  if (!isServed(stage) || row.servability !== 'servable') {
+  const change = async (): Promise<T> => {
     const result = await commit()
+    // Safe mode ends for a model that somebody moved (§32).
+    s.changed(model)
+    return result
+  }
+  if (!isServed(stage) || row.servability !== 'servable') {
+    const result = await change()
     await s.deployments.reconcile(model)
     return result
   }
@@ -99,7 +105,7 @@ export async function withLoaded<T>(
     { model, row, production: stage === 'Production' },
     async (failed) => {
       if (failed !== null) refuse(failed)
-      return commit()
+      return change()
     },
   )
 }

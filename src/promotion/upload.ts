@@ -110,6 +110,7 @@ async function receiveForm(
   let metadata: UploadMetadata = {}
   let file: Promise<void> | undefined
   let failure: unknown = null
+  const broken = Promise.withResolvers<void>()
   form.on('field', (name, value, _nameCut, valueCut) => {
     try {
       if (valueCut) throw tooLarge(mostMetadata)
@@ -125,6 +126,7 @@ async function receiveForm(
     file.catch((error: unknown) => {
       failure ??= error
       stream.resume()
+      broken.resolve()
     })
   })
   const ended = once(form, 'finish')
@@ -137,7 +139,8 @@ async function receiveForm(
     if (!form.write(Buffer.from(chunk))) await Promise.race([once(form, 'drain'), Bun.sleep(1000)])
   }
   form.end()
-  await ended.catch(() => undefined)
+  // The form never finishes when its file could not be stored, for example on a full disk.
+  await Promise.race([ended.catch(() => undefined), broken.promise])
   if (file === undefined)
     failure ??= new Fault('request.invalid', 'The form has no file field model.')
   await file

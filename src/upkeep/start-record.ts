@@ -1,5 +1,5 @@
 // Remembers failed starts and the versions that served before them (RULES §32).
-import { existsSync, readFileSync, renameSync, writeFileSync } from 'node:fs'
+import { readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs'
 
 import type { Route } from '../inference/deployments.ts'
 
@@ -16,6 +16,16 @@ const failuresToSafeMode = 3
 /** A server that lived this long after its first reconcile has started. */
 export const stableAfter = 10_000
 
+/** A record that cannot be read must not be what keeps the server from starting. */
+function read(path: string): Stored {
+  try {
+    const { failures, good } = JSON.parse(readFileSync(path, 'utf8')) as Partial<Stored>
+    return { failures: Number(failures ?? 0), good: good ?? {} }
+  } catch {
+    return { failures: 0, good: {} }
+  }
+}
+
 export class StartRecord {
   readonly safeMode: boolean
   private readonly path: string
@@ -25,9 +35,7 @@ export class StartRecord {
   /** Counts this start as failed until `stable` is called. */
   constructor(path: string) {
     this.path = path
-    this.stored = existsSync(path)
-      ? (JSON.parse(readFileSync(path, 'utf8')) as Stored)
-      : { failures: 0, good: {} }
+    this.stored = read(path)
     this.safeMode = this.stored.failures >= failuresToSafeMode
     this.chosen = this.safeMode ? structuredClone(this.stored.good) : {}
     this.write({ ...this.stored, failures: this.stored.failures + 1 })
@@ -58,7 +66,12 @@ export class StartRecord {
   private write(stored: Stored): void {
     this.stored = stored
     const temporary = `${this.path}.${process.pid}`
-    writeFileSync(temporary, JSON.stringify(stored), { mode: 0o600, flush: true })
-    renameSync(temporary, this.path)
+    try {
+      writeFileSync(temporary, JSON.stringify(stored), { mode: 0o600, flush: true })
+      renameSync(temporary, this.path)
+    } catch {
+      // On a full disk the server goes on: this record helps a later start, no more.
+      rmSync(temporary, { force: true })
+    }
   }
 }

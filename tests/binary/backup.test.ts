@@ -13,7 +13,7 @@ import {
 } from 'node:fs'
 import { join } from 'node:path'
 
-import { extract, type Headers, pack } from 'tar-stream'
+import { extract, type Header, pack } from 'tar-stream'
 
 import { example, promoteExample, relais, serve, temporary } from '../support/binary.ts'
 import { flipByte } from '../support/faults.ts'
@@ -134,7 +134,7 @@ test('a backup of a damaged artifact does not pretend to be one', async () => {
   const server = await serve()
   await promoteExample(server, 'iris')
   const { versions: views } = JSON.parse((await server.cli(['models', 'iris', '--json'])).out)
-  flipByte(server.data, views[0].sha256)
+  flipByte(server.data, views[0].artifact.sha256)
   const target = join(folder, 'damaged.tar')
   const { code, err } = await server.cli(['backup', target])
   expect([code, err.includes('`relais doctor` tells')]).toEqual([1, true])
@@ -143,7 +143,7 @@ test('a backup of a damaged artifact does not pretend to be one', async () => {
 })
 
 interface Entry {
-  header: Headers
+  header: Header
   bytes: Buffer
 }
 
@@ -219,7 +219,7 @@ describe('restore refuses', () => {
     expect(await refused(await write('foreign.tar', foreign))).toContain('no backup made by relais')
   })
 
-  const tricks: [name: string, type: Headers['type']][] = [
+  const tricks: [name: string, type: Header['type']][] = [
     ['../evil', 'file'],
     ['/tmp/relais-evil', 'file'],
     ['blobs/../../evil', 'file'],
@@ -234,7 +234,7 @@ describe('restore refuses', () => {
   ]
   for (const [name, type] of tricks) {
     test(`an entry ${name} of type ${type}`, async () => {
-      const header = { name, type, mode: 0o600, linkname: '/etc/passwd' } as Headers
+      const header = { name, type, mode: 0o600, linkname: '/etc/passwd' } as Header
       const [manifest, ...rest] = entries
       const without = rest.filter((entry) => entry.header.name !== name)
       const trick = { header, bytes: Buffer.from(type === 'file' ? 'evil' : '') }

@@ -13,7 +13,8 @@ let digest: string
 beforeAll(async () => {
   server = await serve()
   await promoteExample(server, 'iris')
-  digest = JSON.parse((await server.cli(['models', 'iris', '--json'])).out).versions[0].sha256
+  digest = JSON.parse((await server.cli(['models', 'iris', '--json'])).out).versions[0].artifact
+    .sha256
 })
 afterAll(() => server.stop())
 
