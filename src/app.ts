@@ -1,7 +1,7 @@
+// The composition root: builds the parts in order, mounts the doors, starts, and stops in reverse.
 import { mkdirSync } from 'node:fs'
 import { join } from 'node:path'
 
-// The composition root: builds the parts in order, mounts the doors, starts, and stops in reverse.
 import { Elysia } from 'elysia'
 
 import { authRoutes } from './auth/routes.ts'
@@ -229,7 +229,8 @@ function nativeApi(parts: Parts) {
     return Object.fromEntries(mine.map(predictEntry))
   }
   const base = () => (document ??= openApiOf(native, version))
-  return new Elysia({ normalize: false })
+  // Elysia takes hosts to have at least four letters, and would cut into the path of shorter ones.
+  return new Elysia({ normalize: false, handler: { standardHostname: false } })
     .onError(({ code, error }) => {
       // Faults and the unknown go on to the server, which answers all doors alike.
       throw elysiaFault(code, error) ?? error

@@ -111,7 +111,8 @@ describe('every fault is a problem document:', () => {
       expect(answer.text).not.toContain(secret)
       if (answer.status === 422) expect(answer.body.errors.length).toBeGreaterThan(0)
       if (path.startsWith('/v1/')) expect(answer.body.error).toBe(answer.body.detail)
-      if (answer.status === 405) expect(answer.headers.get('allow')).toMatch(/^[A-Z]+(, [A-Z]+)*$/)
+      if (answer.status === 405 && !path.startsWith('/v1/'))
+        expect(answer.headers.get('allow')).toMatch(/^[A-Z]+(, [A-Z]+)*$/)
     })
   }
 
@@ -183,6 +184,10 @@ describe('every fault is a problem document:', () => {
       const answer = await relais.call('POST', `${m}/versions`, { raw: '{}', headers })
       expectProblem(answer, 'request.media-type')
     }
+    // Nothing says what these bytes are, so they are not passed over in silence.
+    const bare = `POST ${m}/rollback HTTP/1.1\r\nhost: x\r\nconnection: close\r\nauthorization: Bearer `
+    const body = `content-length: 19\r\n\r\n{"stage":"Staging"}`
+    expect((await sendRaw(relais.url, `${bare}${relais.admin}\r\n${body}`)).status).toBe(415)
     const utf8 = { 'content-type': 'application/json; charset=utf-8' }
     const good = await relais.call('POST', '/api/v1/models', { raw: '{"name":"u"}', headers: utf8 })
     expect(good.status).toBe(201)

@@ -376,6 +376,18 @@ describe('§14 default deny', () => {
     }
   })
 
+  test('a short host name does not shift the path', async () => {
+    for (const host of ['x', 'ab', 'a:1', '[::]']) {
+      const authorization = `Bearer ${relais.admin}`
+      const listed = await rawGet(relais.url, '/api/v1/models', { host, authorization })
+      expect([host, listed.status, listed.body.includes('"models"')]).toEqual([host, 200, true])
+      for (const target of ['/docs/api/v1/models', '/health/metrics', '/docs/metrics']) {
+        const { status } = await rawGet(relais.url, target, { host })
+        expect([host, target, status]).toEqual([host, target, 404])
+      }
+    }
+  })
+
   test('headers that rewrite path or method are ignored', async () => {
     const headers = {
       'x-original-url': '/health/live',

@@ -2,14 +2,18 @@
 import { Elysia } from 'elysia'
 
 import { Fault } from '../core/fault.ts'
-import { demandShallow } from '../core/json.ts'
+import { demandShallow } from './json.ts'
+import { demandPlain } from './request.ts'
 
 const jsonType = /^application\/([\w.-]+\+)?json *(;|$)/i
+const isJson = (request: Request): boolean =>
+  jsonType.test(request.headers.get('content-type') ?? '')
 
 /** Refuses bodies of other types; called once the caller is known to have the right. */
-export function demandJson({ method, headers }: Request): void {
-  const type = headers.get('content-type')
-  if (method === 'GET' || type === null || jsonType.test(type)) return
+export function demandJson(request: Request): void {
+  const { method, headers } = request
+  const empty = !(Number(headers.get('content-length')) > 0) && !headers.has('transfer-encoding')
+  if (method === 'GET' || isJson(request) || (empty && !headers.has('content-type'))) return
   throw new Fault('request.media-type', 'Send JSON, with Content-Type: application/json.')
 }
 
@@ -19,9 +23,9 @@ export function demandJson({ method, headers }: Request): void {
  */
 export function jsonBodies() {
   return new Elysia({ name: 'json-bodies' }).onParse({ as: 'global' }, async ({ request }) => {
-    const type = request.headers.get('content-type')
-    // Of another type: left unread, and refused behind the guard.
-    if (type === null || !jsonType.test(type)) return {}
+    // Of another type or none: left unread, and refused behind the guard unless it is empty.
+    if (!isJson(request)) return {}
+    demandPlain(request)
     const bytes = new Uint8Array(await request.arrayBuffer())
     demandShallow(bytes)
     return JSON.parse(new TextDecoder().decode(bytes)) as unknown

@@ -7,7 +7,7 @@ const deepest = 64
 const worthScanning = 16_384
 
 /** Throws when lists and objects are nested too deep. Brackets inside strings count too: cheap. */
-function demandShallow(bytes: Uint8Array): void {
+export function demandShallow(bytes: Uint8Array): void {
   let depth = 0
   let inString = false
   for (let at = 0; at < bytes.length; at += 1) {

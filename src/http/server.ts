@@ -2,7 +2,7 @@
 // answer, count, log. Nothing reads a byte of a body before the caller is known.
 import type { Server } from 'bun'
 
-import { type Fault, toFault, tooLarge } from '../core/fault.ts'
+import { Fault, toFault, tooLarge } from '../core/fault.ts'
 import type { Principal } from '../core/principal.ts'
 import type { Log } from '../telemetry/log.ts'
 import type { Metrics } from '../telemetry/metrics.ts'
@@ -87,6 +87,7 @@ export class HttpServer {
   private server: Server<undefined> | null = null
   private inFlight = 0
   private idle: (() => void) | null = null
+  private draining = false
 
   constructor(options: ServerOptions) {
     this.options = options
@@ -110,6 +111,7 @@ export class HttpServer {
 
   /** Stops to accept, waits for what is in flight (at most `timeout` ms), then closes. */
   async close(timeout: number): Promise<void> {
+    this.draining = true
     const done = new Promise<void>((resolve) => {
       this.idle = resolve
       if (this.inFlight === 0) resolve()
@@ -154,6 +156,9 @@ export class HttpServer {
   }
 
   private enter(exchange: Exchange): Promise<Response> | Response {
+    if (this.draining && !exchange.path.startsWith('/health')) {
+      throw new Fault('service.draining', 'The server is shutting down.', { retryAfter: 5 })
+    }
     for (const door of this.options.doors) {
       if (door.owns(exchange.path)) return door.handle(exchange)
     }

@@ -131,6 +131,16 @@ export class Batcher {
     }
   }
 
+  /** Takes out what one principal has waiting. */
+  takeFrom(principal: string): PredictRequest[] {
+    const [theirs, others]: PredictRequest[][] = [[], []]
+    for (const request of this.takeAll()) {
+      ;(request.principal === principal ? theirs : others)?.push(request)
+    }
+    this.queue = others ?? []
+    return theirs ?? []
+  }
+
   /** Empties the queue. */
   takeAll(): PredictRequest[] {
     const all = this.queue.slice(this.head)

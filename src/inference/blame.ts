@@ -97,6 +97,7 @@ export class Blame {
     suspects.add(principal, id, window)
     const waiting = this.wards.isolation.withdraw(deployment, principal)
     for (const other of waiting) this.runAlone(deployment, other)
+    deployment.divert(principal)
     const dead = this.deaths.get(id) ?? new Map<string, number>()
     dead.set(principal, now)
     this.deaths.set(id, dead)

@@ -148,6 +148,11 @@ export class Deployment {
     })
   }
 
+  /** Sends what a principal has waiting where it harms nobody. */
+  divert(principal: string): void {
+    for (const request of this.batcher.takeFrom(principal)) this.parts.runAlone(this, request)
+  }
+
   /** Counts a finished request. */
   count(answer: Answer): void {
     const { series } = this

@@ -21,6 +21,8 @@ export interface LaneOptions {
   loadTimeout: number
   /** Frames in flight; 1 makes blame exact. */
   width?: number
+  /** Longest pause in milliseconds before an engine that keeps dying is replaced. */
+  longestPause?: number
   /** Requests that were in flight at a blamed death; `head`: those of the frame being run. */
   onCasualties: (cause: 'crash' | 'hang', head: Batch | null, others: Batch[]) => void
   /** A version whose load killed or hung the engine. */
@@ -256,7 +258,8 @@ export class Lane {
     if (cause === 'crash' || cause === 'hang') this.blame(cause, flights)
     else this.again(flights)
     this.quickDeaths = lifetime < 1_000 ? this.quickDeaths + 1 : 0
-    const pause = this.quickDeaths < 2 ? 0 : Math.min(longestPause, 50 * 2 ** this.quickDeaths)
+    const most = this.options.longestPause ?? longestPause
+    const pause = this.quickDeaths < 2 ? 0 : Math.min(most, 50 * 2 ** this.quickDeaths)
     if (!this.closed) setTimeout(() => this.start(), pause)
   }
 

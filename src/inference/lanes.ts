@@ -25,6 +25,8 @@ export interface LanesOptions {
 /** A ward costs memory, so it ends when nobody needed it for so long. */
 const wardRest = 120_000
 const isWard = (key: string): boolean => wardKeys.includes(key as WardKey)
+/** A ward replaces its engine soon: the dying in it is expected. */
+const wardPause = 250
 /** Unloading does not give all memory back, so a shared engine is replaced after so many. */
 const unloadsBeforeFresh = 64
 
@@ -104,7 +106,7 @@ export class Lanes {
       memory,
       runTimeout,
       loadTimeout,
-      ...(alone ? { width: 1 } : {}),
+      ...(alone ? { width: 1, longestPause: wardPause } : {}),
       onCasualties: (cause, head, others) => {
         if (alone) this.blame.isolated(cause, head)
         else this.blame.casualties(cause, head, others)

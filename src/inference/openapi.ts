@@ -1,6 +1,6 @@
+// The predict entry of a live model in the OpenAPI document: typed columns and an example that runs.
 import type { Slot } from '../onnx/model.ts'
 import type { Column } from '../onnx/signature.ts'
-// The predict entry of a live model in the OpenAPI document: typed columns and an example that runs.
 import { countOf, element, elements, type ElementType } from '../onnx/tensor.ts'
 import type { Deployment } from './deployment.ts'
 import { randomFrom, sampleTensors } from './sample.ts'

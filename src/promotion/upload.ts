@@ -1,6 +1,6 @@
+// An upload as it streams in: a form with metadata and the model file, or the bare file.
 import { once } from 'node:events'
 
-// An upload as it streams in: a form with metadata and the model file, or the bare file.
 import { Busboy } from '@fastify/busboy'
 
 import { Fault, type Flaw, tooLarge } from '../core/fault.ts'
@@ -26,6 +26,8 @@ export interface Received {
 
 const mostMetadata = 4 << 20
 const mostEntries = 1000
+/** The collector does not see how large the pieces of a body are, and would let 100 MB pile up. */
+const collectEvery = 32 << 20
 const mostText = 5000
 const texts = ['description', 'git_commit', 'run_id', 'stage'] as const
 const maps = ['tags', 'params'] as const
@@ -84,10 +86,15 @@ async function store(
   most: number,
 ): Promise<void> {
   let size = 0
+  let collected = 0
   for await (const chunk of chunks) {
     size += chunk.byteLength
     if (size > most) throw tooLarge(most)
     await upload.write(chunk)
+    if (size - collected > collectEvery) {
+      collected = size
+      Bun.gc(false)
+    }
   }
   if (size === 0) throw new Fault('model.not-onnx', 'The file is empty.')
 }
@@ -136,7 +143,9 @@ async function receiveForm(
   })
   for await (const chunk of request.body ?? []) {
     if (failure !== null) throw failure
-    if (!form.write(Buffer.from(chunk))) await Promise.race([once(form, 'drain'), Bun.sleep(1000)])
+    // No copy: a copy of each piece would wait for the garbage collector.
+    const piece = Buffer.from(chunk.buffer, chunk.byteOffset, chunk.byteLength)
+    if (!form.write(piece)) await Promise.race([once(form, 'drain'), Bun.sleep(1000)])
   }
   form.end()
   // The form never finishes when its file could not be stored, for example on a full disk.
