@@ -30,6 +30,7 @@ import { lockFile } from './storage/lock.ts'
 import { createLog, type Level, type Log } from './telemetry/log.ts'
 import { createMetrics, type Metrics } from './telemetry/metrics.ts'
 import { upkeepRoutes } from './upkeep/routes.ts'
+import { reportHealth } from './upkeep/health-report.ts'
 import { stableAfter, StartRecord } from './upkeep/start-record.ts'
 import { commit, mlflowLevel, version } from './version.ts'
 
@@ -131,37 +132,9 @@ function makeDeployments(parts: Omit<Parts, 'deployments'>): Deployments {
   return deployments
 }
 
-const works = (check: () => void): 'ok' | 'failed' => {
-  try {
-    check()
-    return 'ok'
-  } catch {
-    return 'failed'
-  }
-}
-
 function healthReport(parts: Parts): HealthReport {
-  const models = { production: 0, serving: 0, fallback: 0, failed: 0 }
-  const notes: HealthReport['notes'] = []
-  for (const { model, stages } of parts.deployments.all) {
-    for (const [stage, { live, serving, why }] of Object.entries(stages)) {
-      if (stage === 'Production' && serving) models.serving += 1
-      if (live === null) continue
-      if (stage === 'Production') models.production += 1
-      if (serving?.row.version === live) continue
-      if (stage === 'Production') models[serving ? 'fallback' : 'failed'] += 1
-      notes.push({ model, stage, stage_version: live, serving: serving?.row.version ?? null, why })
-    }
-  }
-  return {
-    database: works(() => parts.db.ping()),
-    storage: works(() => parts.storage.ping()),
-    started: parts.deployments.started,
-    draining: parts.draining,
-    models,
-    notes,
-    safe_mode: parts.record.safeMode,
-  }
+  const { db, storage, deployments, draining, record } = parts
+  return reportHealth({ db, storage, deployments, draining, safeMode: record.safeMode })
 }
 
 /** The native API without documentation of itself. */

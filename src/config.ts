@@ -138,17 +138,21 @@ export const envName = (name: string): string => `RELAIS_${name.toUpperCase().re
 
 const clientVariables = new Set(['RELAIS_URL', 'RELAIS_TOKEN'])
 
+function demandKnown(env: Record<string, string | undefined>): void {
+  const known = new Set([...Object.keys(settings).map(envName), ...clientVariables])
+  for (const name of Object.keys(env)) {
+    if (name.startsWith('RELAIS_') && !known.has(name)) {
+      throw new ConfigError(`unknown setting ${name}; \`relais serve --help\` lists them all`)
+    }
+  }
+}
+
 /** Flags win over the environment, the environment over defaults. Unknown names are refused. */
 export function loadConfig(
   flags: Record<string, string | boolean | undefined>,
   env: Record<string, string | undefined>,
 ): Config {
-  const known = new Set(Object.keys(settings).map(envName))
-  for (const name of Object.keys(env)) {
-    if (name.startsWith('RELAIS_') && !known.has(name) && !clientVariables.has(name)) {
-      throw new ConfigError(`unknown setting ${name}; \`relais serve --help\` lists them all`)
-    }
-  }
+  demandKnown(env)
   const values: Record<string, unknown> = {}
   for (const [name, setting] of Object.entries(settings)) {
     const text = flags[name]?.toString() ?? env[envName(name)] ?? setting.fallback

@@ -234,7 +234,8 @@ test('with ZipMap, original and rewritten bytes can be had', async () => {
   expect(new Set(digests).size).toBe(2)
   const rewritten = both.find((bytes) => !bytes.equals(original))!
   expect(rewritten.includes('ZipMap')).toBe(false)
-  expect(digests).toContain(body.sha256)
+  expect(digests).toContain(body.artifact.sha256)
+  expect(body.artifact.original_sha256).toBe(sha256(original))
 })
 
 describe('how a file arrives', () => {
@@ -365,6 +366,7 @@ describe('how a file arrives', () => {
       const socket = connect(Number(port), '127.0.0.1')
       socket.on('error', () => undefined)
       socket.write(
+        // A short host name is as good as any.
         `POST ${uploadPath('broken')} HTTP/1.1\r\nhost: x\r\nauthorization: Bearer ${relais.admin}\r\n` +
           `content-type: ${type}\r\ncontent-length: ${body.length + 5000}\r\n\r\n`,
       )

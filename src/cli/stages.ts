@@ -105,10 +105,23 @@ export const quarantineClear: Command = {
   },
 }
 
+interface StageView {
+  live_version: number | null
+  serving?: number | null
+  why?: string
+}
+
+/** §5: the live version, and what serves in its place while it cannot. */
+function liveOf(stage: StageView | undefined): string {
+  const { live_version: live, serving, why } = stage ?? { live_version: null }
+  if (live === null || serving === undefined || serving === live) return String(live ?? '')
+  return `${live}, serving ${serving ?? 'nothing'}: ${why}`
+}
+
 interface ModelView {
   name: string
   latest_version: number | null
-  stages: Record<string, { live_version: number | null }>
+  stages: Record<string, StageView>
   aliases: Record<string, number>
 }
 
@@ -196,8 +209,8 @@ export const models: Command = {
       const rows = all.map((model) => [
         model.name,
         model.latest_version,
-        model.stages.Production?.live_version,
-        model.stages.Staging?.live_version,
+        liveOf(model.stages.Production),
+        liveOf(model.stages.Staging),
         Object.entries(model.aliases)
           .map(([alias, version]) => `${alias}=${version}`)
           .join(' '),

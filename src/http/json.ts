@@ -24,6 +24,7 @@ export function demandShallow(bytes: Uint8Array): void {
 
 const malformed = (): Fault => new Fault('request.malformed', 'The body is not valid JSON.')
 
+const longestNumber = 64
 const notation = /^(-?\d+)(?:\.(\d+))?(?:[eE]([+-]?\d+))?$/
 
 /** The integer that a number's text stands for, or undefined when it has a fraction. */
@@ -41,7 +42,10 @@ function exact(_key: string, value: unknown, context?: { source?: string }): unk
   if (typeof value !== 'number' || Number.isSafeInteger(value)) return value
   // Fractions stay numbers, and so does what is beyond every integer type.
   if (Math.abs(value) < Number.MAX_SAFE_INTEGER || Math.abs(value) > 1e20) return value
-  return integerOf(context?.source ?? '') ?? value
+  const source = context?.source ?? ''
+  // No integer type needs as many digits; converting a megabyte of them would block the server.
+  if (source.length > longestNumber) return Number.NaN
+  return integerOf(source) ?? value
 }
 
 const parseExactly = JSON.parse as (

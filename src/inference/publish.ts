@@ -1,7 +1,7 @@
 // What is served, as metrics and log lines: written when a route changes, never per request.
 import type { Metrics } from '../telemetry/metrics.ts'
 import type { Deployment } from './deployment.ts'
-import type { DeploymentsOptions, Route } from './deployments.ts'
+import type { DeploymentsOptions, Route, ServedStage } from './deployments.ts'
 
 /** §21: the first metric of the list that the version has. */
 function firstOf(metrics: Record<string, number>, names: readonly string[]): number | undefined {
@@ -45,6 +45,9 @@ function retract(metrics: Metrics, route: Route, before: Route): void {
   }
 }
 
+const fallsBack = ({ live, serving }: ServedStage): boolean =>
+  live !== null && serving?.row.version !== live
+
 /** Publishes the difference between two routes of a model. */
 export function publishRoute(
   options: DeploymentsOptions,
@@ -54,9 +57,8 @@ export function publishRoute(
   const { metrics, log } = options
   if (before) retract(metrics, route, before)
   for (const [stage, now] of Object.entries(route.stages)) {
-    const { live, serving, why } = now
-    const fallsBack = live !== null && serving?.row.version !== live
-    metrics.modelFallback.set({ model: route.model, stage }, fallsBack ? 1 : 0)
+    const { serving, why } = now
+    metrics.modelFallback.set({ model: route.model, stage }, fallsBack(now) ? 1 : 0)
     if (serving) show(options, serving, stage)
     const was = before?.stages[stage as keyof Route['stages']].serving?.version ?? null
     const is = serving?.version ?? null

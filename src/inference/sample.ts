@@ -46,6 +46,14 @@ function sizeOf(dim: Dim, axis: number, rows: number, free: number): number {
   return axis === 0 ? rows : free
 }
 
+/** Elements of one row of all inputs together. */
+export function sampleSize(signature: Signature, free: number): number {
+  const sizes = signature.inputs.map(({ shape }) =>
+    countOf((shape ?? [1]).map((dim, axis) => sizeOf(dim, axis, 1, free))),
+  )
+  return sizes.reduce((sum, size) => sum + size, 0)
+}
+
 /** Tensors of `rows` rows. `free` is the size of every other free dimension. */
 export function sampleTensors(
   model: { signature: Signature; schema: FeatureSchema },

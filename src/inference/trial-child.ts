@@ -5,7 +5,7 @@ import { Fault } from '../core/fault.ts'
 import { type Intake, readModel, type Signature } from '../onnx/model.ts'
 import { drawSchema, type FeatureSchema, readSchema } from '../onnx/signature.ts'
 import { agree, element, type Tensor } from '../onnx/tensor.ts'
-import { freeSizes, randomFrom, sampleTensors, sliceRows } from './sample.ts'
+import { freeSizes, randomFrom, sampleSize, sampleTensors, sliceRows } from './sample.ts'
 import { confine } from './sandbox.ts'
 import {
   CorruptArtifactError,
@@ -20,6 +20,7 @@ import type { TrialMessage, TrialOrder, TrialReport } from './trial.ts'
 const proofRows = 8
 const timedRuns = 20
 const timedMillis = 300
+const mostSampled = 1 << 21
 
 function tell(message: TrialMessage): void {
   writeSync(1, `${JSON.stringify(message)}\n`)
@@ -78,6 +79,8 @@ async function firstRun(
   const hasFree = inputs.some((slot) => slot.shape?.slice(1).some((dim) => typeof dim === 'string'))
   let why = ''
   for (const free of hasFree ? freeSizes : [1]) {
+    // A tensor of many free dimensions would only measure the machine.
+    if (free > 1 && sampleSize(model.signature, free) > mostSampled) break
     try {
       await session.run(sampleTensors(model, 1, free, randomFrom(1)))
       return { free }

@@ -27,7 +27,7 @@ export interface Received {
 const mostMetadata = 4 << 20
 const mostEntries = 1000
 /** The collector does not see how large the pieces of a body are, and would let 100 MB pile up. */
-const collectEvery = 32 << 20
+const collectEvery = 48 << 20
 const mostText = 5000
 const texts = ['description', 'git_commit', 'run_id', 'stage'] as const
 const maps = ['tags', 'params'] as const
@@ -46,7 +46,9 @@ function checkMap(map: unknown, key: string, fail: Fail): void {
     return
   }
   for (const [name, item] of Object.entries(map)) {
-    if (typeof item !== wanted) fail(`/${key}/${name}`, `must be a ${wanted}`)
+    const fits = typeof item === wanted && (wanted === 'string' || Number.isFinite(item))
+    if (!fits)
+      fail(`/${key}/${name}`, `must be a ${wanted === 'string' ? wanted : 'finite number'}`)
   }
 }
 
@@ -93,7 +95,7 @@ async function store(
     await upload.write(chunk)
     if (size - collected > collectEvery) {
       collected = size
-      Bun.gc(false)
+      Bun.gc(true)
     }
   }
   if (size === 0) throw new Fault('model.not-onnx', 'The file is empty.')
@@ -136,6 +138,9 @@ async function receiveForm(
       broken.resolve()
     })
   })
+  form.on('filesLimit', () => {
+    failure ??= new Fault('request.invalid', 'The form holds more than one file.')
+  })
   const ended = once(form, 'finish')
   ended.catch(() => undefined)
   form.on('error', (error: Error) => {
@@ -169,7 +174,11 @@ function pairs(query: URLSearchParams, name: string): Record<string, string> {
 }
 
 function queryMetadata(query: URLSearchParams): UploadMetadata {
-  const numbers = Object.entries(pairs(query, 'metric')).map(([key, text]) => [key, Number(text)])
+  // Number('') is 0, but nobody measured that.
+  const numbers = Object.entries(pairs(query, 'metric')).map(([key, text]) => [
+    key,
+    text.trim() === '' ? Number.NaN : Number(text),
+  ])
   const given: Record<string, unknown> = {
     metrics: Object.fromEntries(numbers),
     params: pairs(query, 'param'),

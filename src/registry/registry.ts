@@ -25,7 +25,7 @@ const forbidden = /[/:\p{Cc}\p{Cf}\p{Co}\p{Cn}\p{Zl}\p{Zp}]/u
 export function demandName(name: string): void {
   const sound =
     name.length > 0 &&
-    [...name].length <= 255 &&
+    Array.from(name).length <= 255 &&
     name.trim() === name &&
     name !== '.' &&
     name !== '..' &&

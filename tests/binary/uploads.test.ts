@@ -33,19 +33,28 @@ async function growth(work: () => Promise<void>): Promise<number> {
   return peakOf(server.pid) - before
 }
 
-/** Sends an upload without a token as fast as the socket takes it; resolves with the status. */
-function anonymousUpload(size: number): Promise<{ status: number; sent: number }> {
+/**
+ * Sends an upload without a token as fast as the socket takes it, and goes on after the answer until
+ * everything is sent or the server closes. Resolves with the status.
+ */
+function anonymousUpload(size: number): Promise<number> {
   const { hostname, port } = new URL(server.url)
   const chunk = Buffer.alloc(1 << 16)
   return new Promise((resolve, reject) => {
     let sent = 0
     let answer = ''
     const socket = connect(Number(port), hostname)
+    const finish = (): void => {
+      const [, status] = /^HTTP\/1\.1 (\d+)/.exec(answer) ?? []
+      if (status !== undefined) resolve(Number(status))
+      else reject(new Error('closed without an answer'))
+    }
     const write = (): void => {
       while (sent < size && !socket.destroyed) {
         sent += chunk.length
         if (!socket.write(chunk)) return
       }
+      if (sent >= size) socket.end()
     }
     socket.on('connect', () => {
       socket.write(
@@ -55,15 +64,10 @@ function anonymousUpload(size: number): Promise<{ status: number; sent: number }
       write()
     })
     socket.on('drain', write)
-    socket.on('data', (bytes) => {
-      answer += bytes.toString('latin1')
-      const [, status] = /^HTTP\/1\.1 (\d+)/.exec(answer) ?? []
-      if (status === undefined) return
-      socket.destroy()
-      resolve({ status: Number(status), sent })
-    })
-    socket.on('error', reject)
-    socket.on('close', () => reject(new Error('closed without an answer')))
+    socket.on('data', (bytes) => void (answer += bytes.toString('latin1')))
+    // A server that closes while we send may reset the connection.
+    socket.on('error', () => undefined)
+    socket.on('close', finish)
   })
 }
 
@@ -71,7 +75,7 @@ test('§14: 100 anonymous uploads of 100 MB get 401 and memory grows by less tha
   await anonymousUpload(100 << 20)
   const grown = await growth(async () => {
     const answers = await Promise.all(Array.from({ length: 100 }, () => anonymousUpload(100 << 20)))
-    expect(new Set(answers.map(({ status }) => status))).toEqual(new Set([401]))
+    expect(new Set(answers)).toEqual(new Set([401]))
   })
   console.log(`100 anonymous uploads of 100 MB: ${grown.toFixed(1)} MiB more at the peak`)
   expect(grown).toBeLessThan(20)

@@ -1,9 +1,11 @@
 // What the binary says without a server: help, examples, wrong usage, and its exit codes.
-import { describe, expect, test } from 'bun:test'
+import { afterAll, describe, expect, test } from 'bun:test'
 import { statSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 
-import { binary, relais, temporary } from '../support/binary.ts'
+import { binary, cleanUp, relais, temporary } from '../support/binary.ts'
+
+afterAll(cleanUp)
 
 const commands: [words: string, usage: string][] = [
   ['serve', 'relais serve'],

@@ -6,7 +6,6 @@ import {
   copyFileSync,
   cpSync,
   existsSync,
-  mkdirSync,
   mkdtempSync,
   readdirSync,
   readFileSync,
@@ -25,19 +24,30 @@ const asNobody =
     ? [setpriv, `--reuid=${nobody}`, `--regid=${nobody}`, '--clear-groups', '--']
     : []
 
+let workshop: string | null = null
+
+/** A new folder below one that `cleanUp` removes; everybody can read it. */
+function openFolder(): string {
+  if (workshop === null) {
+    workshop = mkdtempSync(join(tmpdir(), 'relais-binary-'))
+    chmodSync(workshop, 0o755)
+  }
+  const folder = mkdtempSync(join(workshop, 'x-'))
+  chmodSync(folder, 0o755)
+  return folder
+}
+
 /** A temporary folder of the user who runs the binary. */
 export function temporary(): string {
-  const folder = mkdtempSync(join(tmpdir(), 'relais-binary-'))
+  const folder = openFolder()
   if (asNobody.length > 0) chownSync(folder, nobody, nobody)
   return folder
 }
 
-/** A folder that everybody can read, gone when the tests end. */
-function openFolder(): string {
-  const folder = mkdtempSync(join(tmpdir(), 'relais-binary-'))
-  chmodSync(folder, 0o755)
-  process.on('exit', () => rmSync(folder, { recursive: true, force: true }))
-  return folder
+/** Removes every folder made here. For the end of each test file, after its servers. */
+export function cleanUp(): void {
+  if (workshop !== null) rmSync(workshop, { recursive: true, force: true })
+  workshop = copied = examples = null
 }
 
 let copied: string | null = null
@@ -111,7 +121,7 @@ export interface Served {
   cli(args: readonly string[], token?: string): Promise<Ran>
   token(role: string, sub?: string): Promise<string>
   call(method: string, path: string, body?: unknown, token?: string | null): Promise<Response>
-  /** Sends the signal and returns the exit code; removes the folder unless it was given. */
+  /** Sends the signal and returns the exit code. */
   stop(signal?: NodeJS.Signals): Promise<number>
 }
 
@@ -144,8 +154,7 @@ export function spawnServer(data: string, options: ServeOptions = {}) {
 
 /** Starts a server on a free port and waits until it says that it serves. */
 export async function serve(options: ServeOptions = {}): Promise<Served> {
-  const parent = options.data === undefined ? temporary() : null
-  const data = options.data ?? join(parent ?? '', 'data')
+  const data = options.data ?? join(temporary(), 'data')
   const flags = ['--port', '0', '--stage-grace', '0s', ...(options.flags ?? [])]
   const { child, said, ended } = spawnServer(data, { ...options, flags })
   let url = ''
@@ -182,7 +191,6 @@ export async function serve(options: ServeOptions = {}): Promise<Served> {
       child.kill(signal)
       const code = await child.exited
       await ended
-      if (parent !== null) rmSync(parent, { recursive: true, force: true })
       return code
     },
   }
@@ -235,14 +243,6 @@ export const peakOf = (pid: number): number =>
 /** Makes the kernel forget the largest resident size so far. */
 export async function resetPeak(pid: number): Promise<void> {
   await Bun.write(`/proc/${pid}/clear_refs`, '5')
-}
-
-/** An empty folder of the ordinary user below one that is removed at exit. */
-export function folderFor(parent: string, name: string): string {
-  const folder = join(parent, name)
-  mkdirSync(folder)
-  if (asNobody.length > 0) chownSync(folder, nobody, nobody)
-  return folder
 }
 
 export const median = (values: readonly number[]): number =>
