@@ -29,8 +29,8 @@ import { openFileStorage } from './storage/fs.ts'
 import { lockFile } from './storage/lock.ts'
 import { createLog, type Level, type Log } from './telemetry/log.ts'
 import { createMetrics, type Metrics } from './telemetry/metrics.ts'
-import { upkeepRoutes } from './upkeep/routes.ts'
 import { reportHealth } from './upkeep/health-report.ts'
+import { upkeepRoutes } from './upkeep/routes.ts'
 import { stableAfter, StartRecord } from './upkeep/start-record.ts'
 import { commit, mlflowLevel, version } from './version.ts'
 
@@ -248,23 +248,33 @@ function openMetrics(listen: string, metrics: Metrics): (() => Promise<void>) | 
   return () => server.stop(true)
 }
 
-/** Builds a server on its data folder. Throws AlreadyRunningError when another one holds it. */
-export async function createApp(config: Config, onFatal: (error: unknown) => void): Promise<App> {
+/** Parts on a folder that is ours alone until `unlock`, or until building them failed. */
+async function lockedParts(
+  config: Config,
+  onFatal: (error: unknown) => void,
+): Promise<{ parts: Parts; unlock: () => void }> {
   mkdirSync(config.data, { recursive: true, mode: 0o700 })
   const unlock = lockFile(join(config.data, 'lock'))
   if (!unlock) throw new AlreadyRunningError(`another server uses ${config.data}`)
-  const parts = await buildParts(config, onFatal).catch((error: unknown) => {
+  try {
+    return { parts: await buildParts(config, onFatal), unlock }
+  } catch (error) {
     unlock()
     throw error
-  })
-  const { foundation, deployments, log, metrics } = parts
+  }
+}
+
+/** Puts the doors before the parts. */
+function mount(parts: Parts): Pick<App, 'server' | 'routes'> {
+  const { config, foundation, deployments, log, metrics } = parts
+  const maxBody = config['max-body']
   const timeout = config['predict-timeout']
-  const doors = [predictDoor({ deployments, metrics, timeout, maxBody: config['max-body'] })]
+  const doors = [predictDoor({ deployments, metrics, timeout, maxBody })]
   const api = nativeApi(parts)
   const server = new HttpServer({
     host: config.host,
     port: config.port,
-    maxBody: config['max-body'],
+    maxBody,
     maxUpload: config['max-model'],
     uploadTimeout: config['upload-timeout'],
     authenticate: foundation.authenticate,
@@ -273,6 +283,15 @@ export async function createApp(config: Config, onFatal: (error: unknown) => voi
     log,
     metrics,
   })
+  const all = [...api.routes, ...doors.flatMap((door) => door.routes)]
+  return { server, routes: all.map(({ method, path }) => ({ method, path })) }
+}
+
+/** Builds a server on its data folder. Throws AlreadyRunningError when another one holds it. */
+export async function createApp(config: Config, onFatal: (error: unknown) => void): Promise<App> {
+  const { parts, unlock } = await lockedParts(config, onFatal)
+  const { foundation, deployments, log, metrics } = parts
+  const { server, routes } = mount(parts)
   const closeMetrics = openMetrics(config['metrics-listen'], metrics)
   const timers = [
     setInterval(() => foundation.head.logHead(), hour),
@@ -286,10 +305,7 @@ export async function createApp(config: Config, onFatal: (error: unknown) => voi
     foundation,
     deployments,
     log,
-    routes: [
-      ...api.routes.map(({ method, path }) => ({ method, path })),
-      ...doors.flatMap((door) => door.routes.map(({ method, path }) => ({ method, path }))),
-    ],
+    routes,
     start: async () => {
       const url = server.listen()
       if (parts.record.safeMode)

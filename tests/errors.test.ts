@@ -327,17 +327,15 @@ test('a sound x-request-id is echoed, any other is replaced', async () => {
 
 test('what is unknown is 500 with nothing but a request id', async () => {
   const { db } = relais.app.foundation
-  await db.tx(async (tx) => {
-    await tx.run('ALTER TABLE aliases RENAME TO aliases_away')
-  })
+  const rename = (from: string, to: string) =>
+    db.tx((tx) => Promise.resolve(tx.run(`ALTER TABLE ${from} RENAME TO ${to}`)))
+  await rename('aliases', 'aliases_away')
   try {
     const answer = await relais.call('GET', m, { headers: { 'x-request-id': 'find-me-1' } })
     expectProblem(answer, 'internal')
     expect(answer.body.instance).toBe('find-me-1')
   } finally {
-    await db.tx(async (tx) => {
-      await tx.run('ALTER TABLE aliases_away RENAME TO aliases')
-    })
+    await rename('aliases_away', 'aliases')
   }
   expect((await relais.call('GET', m)).status).toBe(200)
 })

@@ -67,11 +67,7 @@ const read = (path: string, route: string, status = 200): Probe => ({
   route,
 })
 const probe = (
-  right: string,
-  method: string,
-  path: string,
-  status: number,
-  more: Partial<Probe> = {},
+  ...[right, method, path, status, more = {}]: [string, string, string, number, Partial<Probe>?]
 ): Probe => ({ right, method, path, status, ...more })
 
 const probes: Probe[] = [

@@ -146,76 +146,92 @@ class Denials {
   }
 }
 
-export function createAudit(db: Db, head: AuditHead, log: Log): Audit {
-  const denials = new Denials()
-  const listeners: ((action: string, outcome: string) => void)[] = []
-  const announce = async (row: AuditRow): Promise<void> => {
-    await head.advance(row)
-    for (const listener of listeners) listener(row.action, row.outcome)
-    const { seq, actor, action, object, outcome, count } = row
-    const fields = {
-      log_type: 'audit',
-      audit_seq: seq,
-      user: actor,
-      action,
-      object,
-      outcome,
-      count,
-    }
-    log.write('info', `audit.${action}`, { ...fields, request_id: row.requestId })
+class AuditTrail implements Audit {
+  private readonly denials = new Denials()
+  private readonly listeners: ((action: string, outcome: string) => void)[] = []
+  private readonly timer: ReturnType<typeof setInterval>
+  private readonly db: Db
+  private readonly head: AuditHead
+  private readonly log: Log
+
+  constructor(db: Db, head: AuditHead, log: Log) {
+    this.db = db
+    this.head = head
+    this.log = log
+    this.timer = setInterval(() => {
+      this.fold(false).catch((error: unknown) => log.write('error', 'audit.failed', { error }))
+    }, 5_000)
+    this.timer.unref()
   }
-  const refuse = async (ctx: Context, entry: Omit<Entry, 'outcome'>): Promise<void> => {
-    await announce(await db.tx((tx) => append(tx, ctx, { ...entry, outcome: 'denied' })))
+
+  async change<T extends object>(
+    ctx: Context,
+    intent: Intent,
+    work: (tx: Queries) => Promise<Change<T>>,
+  ): Promise<T> {
+    let row: AuditRow | undefined
+    const result = await this.db.tx(async (tx) => {
+      const stored = await storedAnswer(tx, ctx, intent)
+      if (stored) return stored as T
+      const { object, details, result: made } = await work(tx)
+      const { action } = intent
+      row = await append(tx, ctx, { action, object, details, outcome: 'done', count: 1 })
+      await keepAnswer(tx, ctx, intent, made)
+      return made
+    })
+    if (row) await this.announce(row)
+    return result
   }
-  const settle = async (all: boolean): Promise<void> => {
-    for (const { ctx, counts } of denials.take(all)) {
+
+  async replay<T extends object>(ctx: Context, intent: Intent): Promise<T | undefined> {
+    return (await storedAnswer(this.db.read, ctx, intent)) as T | undefined
+  }
+
+  async denied(ctx: Context, action: string, object: string): Promise<void> {
+    if (!this.denials.first(ctx, action)) return
+    await this.refuse(ctx, { action, object, count: 1, details: {} })
+  }
+
+  async list(before: number | undefined, limit: number): Promise<AuditRow[]> {
+    await this.fold(true)
+    const older = before === undefined ? gt(audit.seq, 0) : lt(audit.seq, before)
+    return this.db.read.select().from(audit).where(older).orderBy(desc(audit.seq)).limit(limit)
+  }
+
+  onEntry(listener: (action: string, outcome: string) => void): void {
+    this.listeners.push(listener)
+  }
+
+  settle(): Promise<void> {
+    return this.fold(true)
+  }
+
+  async close(): Promise<void> {
+    clearInterval(this.timer)
+    await this.fold(true)
+  }
+
+  private async announce(row: AuditRow): Promise<void> {
+    await this.head.advance(row)
+    for (const listener of this.listeners) listener(row.action, row.outcome)
+    const { seq, actor, action, object, outcome, count, requestId } = row
+    const what = { audit_seq: seq, user: actor, action, object, outcome, count }
+    this.log.write('info', `audit.${action}`, { log_type: 'audit', ...what, request_id: requestId })
+  }
+
+  private async refuse(ctx: Context, entry: Omit<Entry, 'outcome'>): Promise<void> {
+    const full = { ...entry, outcome: 'denied' } as const
+    await this.announce(await this.db.tx((tx) => append(tx, ctx, full)))
+  }
+
+  private async fold(all: boolean): Promise<void> {
+    for (const { ctx, counts } of this.denials.take(all)) {
       const count = [...counts.values()].reduce((sum, n) => sum + n, 0)
       const details = { folded: Object.fromEntries(counts) }
-      await refuse(ctx, { action: 'access.denied', object: '*', count, details })
+      await this.refuse(ctx, { action: 'access.denied', object: '*', count, details })
     }
   }
-  const timer = setInterval(() => {
-    settle(false).catch((error: unknown) => log.write('error', 'audit.failed', { error }))
-  }, 5_000)
-  timer.unref()
-
-  return {
-    change: async (ctx, intent, work) => {
-      let row: AuditRow | undefined
-      const result = await db.tx(async (tx) => {
-        const stored = await storedAnswer(tx, ctx, intent)
-        if (stored) return stored as never
-        const change = await work(tx)
-        const { object, details } = change
-        row = await append(tx, ctx, {
-          action: intent.action,
-          object,
-          details,
-          outcome: 'done',
-          count: 1,
-        })
-        await keepAnswer(tx, ctx, intent, change.result)
-        return change.result
-      })
-      if (row) await announce(row)
-      return result
-    },
-    replay: async (ctx, intent) => (await storedAnswer(db.read, ctx, intent)) as never,
-    denied: async (ctx, action, object) => {
-      if (denials.first(ctx, action)) await refuse(ctx, { action, object, count: 1, details: {} })
-    },
-    list: async (before, limit) => {
-      await settle(true)
-      const older = before === undefined ? gt(audit.seq, 0) : lt(audit.seq, before)
-      return db.read.select().from(audit).where(older).orderBy(desc(audit.seq)).limit(limit)
-    },
-    onEntry: (listener) => {
-      listeners.push(listener)
-    },
-    settle: () => settle(true),
-    close: async () => {
-      clearInterval(timer)
-      await settle(true)
-    },
-  }
 }
+
+export const createAudit = (db: Db, head: AuditHead, log: Log): Audit =>
+  new AuditTrail(db, head, log)

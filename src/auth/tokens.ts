@@ -60,104 +60,129 @@ function refusal(error: unknown): Fault {
   throw error
 }
 
-export function createTokens(db: Db, keys: Keys, audit: Audit): Tokens {
-  const listeners: ((jti: string) => void)[] = []
+/** The payload of a token that is ours and in date; throws jose's errors. */
+async function claimsOf(keys: Keys, token: string): Promise<JWTPayload> {
+  const { payload } = await jwtVerify(
+    token,
+    ({ kid }) => {
+      const key = kid === undefined ? undefined : keys.find(kid)
+      if (!key) throw new errors.JWKSNoMatchingKey()
+      return key.verifier
+    },
+    {
+      algorithms: ['EdDSA'],
+      issuer,
+      audience,
+      typ: 'at+jwt',
+      requiredClaims: ['exp', 'iat', 'sub', 'jti'],
+      maxTokenAge: longestLife / 1000,
+      clockTolerance: 30,
+    },
+  )
+  // jose looks only whether the claim is there.
+  if (typeof payload.jti !== 'string') throw new errors.JWTInvalid()
+  return payload
+}
 
-  const claimsOf = async (token: string): Promise<JWTPayload> => {
-    const { payload } = await jwtVerify(
-      token,
-      ({ kid }) => {
-        const key = kid === undefined ? undefined : keys.find(kid)
-        if (!key) throw new errors.JWKSNoMatchingKey()
-        return key.verifier
-      },
-      {
-        algorithms: ['EdDSA'],
-        issuer,
-        audience,
-        typ: 'at+jwt',
-        requiredClaims: ['exp', 'iat', 'sub', 'jti'],
-        maxTokenAge: longestLife / 1000,
-        clockTolerance: 30,
-      },
-    )
-    // jose looks only whether the claim is there.
-    if (typeof payload.jti !== 'string') throw new errors.JWTInvalid()
-    return payload
+interface Signed {
+  token: string
+  jti: string
+  kid: string
+  /** Seconds since the epoch. */
+  issued: number
+  expires: number
+}
+
+async function sign(keys: Keys, request: TokenRequest): Promise<Signed> {
+  const { sub, role, models, ttl } = request
+  const jti = newId()
+  const { kid, signer } = keys.current()
+  const issued = Math.floor(Date.now() / 1000)
+  const expires = issued + Math.floor(ttl / 1000)
+  const token = await new SignJWT({ role, ...(models ? { models } : {}) })
+    .setProtectedHeader({ alg: 'EdDSA', typ: 'at+jwt', kid })
+    .setIssuer(issuer)
+    .setAudience(audience)
+    .setSubject(sub)
+    .setJti(jti)
+    .setIssuedAt(issued)
+    .setExpirationTime(expires)
+    .sign(await signer)
+  return { token, jti, kid, issued, expires }
+}
+
+class TokenStore implements Tokens {
+  private readonly listeners: ((jti: string) => void)[] = []
+  private readonly db: Db
+  private readonly keys: Keys
+  private readonly audit: Audit
+
+  constructor(db: Db, keys: Keys, audit: Audit) {
+    this.db = db
+    this.keys = keys
+    this.audit = audit
   }
 
-  return {
-    issue: (ctx, request) => {
-      demandSound(request)
-      const { sub, role, models, ttl } = request
-      return audit.change(ctx, { action: 'token.create', input: request }, async (tx) => {
-        const jti = newId()
-        const { kid, signer } = keys.current()
-        const seconds = Math.floor(Date.now() / 1000)
-        const exp = seconds + Math.floor(ttl / 1000)
-        const token = await new SignJWT({ role, ...(models ? { models } : {}) })
-          .setProtectedHeader({ alg: 'EdDSA', typ: 'at+jwt', kid })
-          .setIssuer(issuer)
-          .setAudience(audience)
-          .setSubject(sub)
-          .setJti(jti)
-          .setIssuedAt(seconds)
-          .setExpirationTime(exp)
-          .sign(await signer)
-        const createdBy = ctx.principal.sub
-        const dates = { createdAt: seconds * 1000, expiresAt: exp * 1000, revokedAt: null }
-        await tx.insert(tokens).values({ jti, sub, role, models, kid, createdBy, ...dates })
-        const result = { token, jti, expires_at: new Date(exp * 1000).toISOString() }
-        return {
-          result,
-          object: `token/${jti}`,
-          details: { sub, role, models, expires_at: result.expires_at },
-        }
-      })
-    },
-    verify: async (token) => {
-      if (token.length > longestHeader) throw new Fault('auth.invalid', 'The token is too long.')
-      const { jti = '', exp = 0 } = await claimsOf(token).catch((error: unknown) => {
-        throw refusal(error)
-      })
-      const [row] = await db.read.select().from(tokens).where(eq(tokens.jti, jti))
-      // The row is the truth, also about the end: jose allows for clocks that differ.
-      if (row?.expiresAt !== exp * 1000) {
-        throw new Fault('auth.invalid', 'The token was not accepted.')
+  issue(ctx: Context, request: TokenRequest): Promise<IssuedToken> {
+    demandSound(request)
+    const { sub, role, models } = request
+    return this.audit.change(ctx, { action: 'token.create', input: request }, async (tx) => {
+      const { token, jti, kid, issued, expires } = await sign(this.keys, request)
+      const createdBy = ctx.principal.sub
+      const dates = { createdAt: issued * 1000, expiresAt: expires * 1000, revokedAt: null }
+      await tx.insert(tokens).values({ jti, sub, role, models, kid, createdBy, ...dates })
+      const expiry = new Date(expires * 1000).toISOString()
+      return {
+        result: { token, jti, expires_at: expiry },
+        object: `token/${jti}`,
+        details: { sub, role, models, expires_at: expiry },
       }
-      if (row.expiresAt <= Date.now()) throw new Fault('auth.expired', 'Ask for a new token.')
-      if (row.revokedAt !== null) throw new Fault('auth.revoked', 'Ask for a new token.')
-      const { sub, role, models, expiresAt } = row
-      return { sub, role: role as Role, jti, models, exp: expiresAt / 1000 }
-    },
-    revoke: async (ctx, jti) => {
-      const row = await audit.change(
-        ctx,
-        { action: 'token.revoke', input: { jti } },
-        async (tx) => {
-          const [found] = await tx.select().from(tokens).where(eq(tokens.jti, jti))
-          if (!found)
-            throw new Fault('token.not-found', 'No token has this id; see GET /api/v1/tokens.')
-          const revokedAt = found.revokedAt ?? Date.now()
-          await tx.update(tokens).set({ revokedAt }).where(eq(tokens.jti, jti))
-          return {
-            result: { ...found, revokedAt },
-            object: `token/${jti}`,
-            details: { sub: found.sub },
-          }
-        },
-      )
-      for (const listener of listeners) listener(jti)
-      return row
-    },
-    list: (before, limit) => {
-      const query = db.read.select().from(tokens)
-      // Version 7 UUIDs sort by time, so the id is the cursor.
-      const page = before === undefined ? query : query.where(lt(tokens.jti, before))
-      return page.orderBy(desc(tokens.jti)).limit(limit)
-    },
-    onRevoked: (listener) => {
-      listeners.push(listener)
-    },
+    })
+  }
+
+  async verify(token: string): Promise<Principal> {
+    if (token.length > longestHeader) throw new Fault('auth.invalid', 'The token is too long.')
+    const { jti = '', exp = 0 } = await claimsOf(this.keys, token).catch((error: unknown) => {
+      throw refusal(error)
+    })
+    const [row] = await this.db.read.select().from(tokens).where(eq(tokens.jti, jti))
+    // The row is the truth, also about the end: jose allows for clocks that differ.
+    if (row?.expiresAt !== exp * 1000) {
+      throw new Fault('auth.invalid', 'The token was not accepted.')
+    }
+    if (row.expiresAt <= Date.now()) throw new Fault('auth.expired', 'Ask for a new token.')
+    if (row.revokedAt !== null) throw new Fault('auth.revoked', 'Ask for a new token.')
+    const { sub, role, models, expiresAt } = row
+    return { sub, role: role as Role, jti, models, exp: expiresAt / 1000 }
+  }
+
+  async revoke(ctx: Context, jti: string): Promise<TokenRow> {
+    const intent = { action: 'token.revoke', input: { jti } }
+    const row = await this.audit.change(ctx, intent, async (tx) => {
+      const [found] = await tx.select().from(tokens).where(eq(tokens.jti, jti))
+      if (!found) {
+        throw new Fault('token.not-found', 'No token has this id; see GET /api/v1/tokens.')
+      }
+      const revokedAt = found.revokedAt ?? Date.now()
+      await tx.update(tokens).set({ revokedAt }).where(eq(tokens.jti, jti))
+      const details = { sub: found.sub }
+      return { result: { ...found, revokedAt }, object: `token/${jti}`, details }
+    })
+    for (const listener of this.listeners) listener(jti)
+    return row
+  }
+
+  list(before: string | undefined, limit: number): Promise<TokenRow[]> {
+    const query = this.db.read.select().from(tokens)
+    // Version 7 UUIDs sort by time, so the id is the cursor.
+    const page = before === undefined ? query : query.where(lt(tokens.jti, before))
+    return page.orderBy(desc(tokens.jti)).limit(limit)
+  }
+
+  onRevoked(listener: (jti: string) => void): void {
+    this.listeners.push(listener)
   }
 }
+
+export const createTokens = (db: Db, keys: Keys, audit: Audit): Tokens =>
+  new TokenStore(db, keys, audit)

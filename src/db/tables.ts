@@ -5,8 +5,8 @@ import { type Kit, sqliteKit } from './kits.ts'
 
 export type Json = Record<string, unknown>
 
-function modelTables(kit: Kit) {
-  const models = kit.table(
+function makeModels(kit: Kit) {
+  return kit.table(
     'models',
     {
       id: kit.text('id').primaryKey(),
@@ -26,7 +26,10 @@ function modelTables(kit: Kit) {
         .where(sql`deleted_at is null`),
     ],
   )
-  const versions = kit.table(
+}
+
+function makeVersions(kit: Kit, models: ReturnType<typeof makeModels>) {
+  return kit.table(
     'versions',
     {
       id: kit.text('id').primaryKey(),
@@ -67,7 +70,11 @@ function modelTables(kit: Kit) {
       kit.index('versions_original_sha256').on(t.originalSha256),
     ],
   )
-  return { models, versions }
+}
+
+function modelTables(kit: Kit) {
+  const models = makeModels(kit)
+  return { models, versions: makeVersions(kit, models) }
 }
 
 function stageTables(kit: Kit) {

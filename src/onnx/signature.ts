@@ -67,6 +67,17 @@ function drawColumns(inputs: readonly Slot[]): Column[] {
   })
 }
 
+/** Gives columns whose drawn name is taken (an input may be called `a_0` too) another one. */
+function distinct(columns: Column[]): Column[] {
+  const taken = new Set<string>()
+  return columns.map((column) => {
+    let { name } = column
+    while (taken.has(name)) name += '_'
+    taken.add(name)
+    return { ...column, name }
+  })
+}
+
 function drawOutputs(signature: Signature): OutputNote[] {
   const scores = signature.outputs.find((output) => output.classes !== undefined)
   return signature.outputs.map((output): OutputNote => {
@@ -82,7 +93,7 @@ export function drawSchema(signature: Signature): FeatureSchema {
   const outputs = drawOutputs(signature)
   return {
     form: columnar ? 'columns' : 'tensors',
-    columns: columnar ? drawColumns(signature.inputs) : [],
+    columns: columnar ? distinct(drawColumns(signature.inputs)) : [],
     outputs,
     task: outputs.some((output) => output.role === 'scores') ? 'classification' : 'other',
     extra_columns: 'forbid',
@@ -167,6 +178,17 @@ function suits(type: ElementType, value: unknown): boolean {
   return kind === 'float' ? Number.isFinite(value) : Number.isInteger(value)
 }
 
+interface Range {
+  min: number | undefined
+  max: number | undefined
+  allowed: unknown[] | undefined
+}
+
+function allows({ min = -Infinity, max = Infinity, allowed }: Range, value: unknown): boolean {
+  const outside = Number(value) < min || Number(value) > max
+  return !outside && (allowed?.includes(value) ?? true)
+}
+
 /** Range, set and example of a column, which must fit its type and each other. */
 function readRange(
   check: Checker,
@@ -185,11 +207,10 @@ function readRange(
     if (!suits(type, item)) check.fail(`${pointer}/allowed/${at}`, `is no ${type}`)
   })
   const { example } = value
-  if (example !== undefined) {
-    const inRange = !(Number(example) < (min ?? -Infinity) || Number(example) > (max ?? Infinity))
-    const listed = allowed === undefined || allowed.includes(example)
-    if (!suits(type, example)) check.fail(`${pointer}/example`, `is no ${type}`)
-    else if (!inRange || !listed) check.fail(`${pointer}/example`, 'would be refused')
+  if (example !== undefined && !suits(type, example)) {
+    check.fail(`${pointer}/example`, `is no ${type}`)
+  } else if (example !== undefined && !allows({ min, max, allowed }, example)) {
+    check.fail(`${pointer}/example`, 'would be refused')
   }
   return { min, max, allowed, example }
 }

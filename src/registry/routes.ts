@@ -93,6 +93,11 @@ function modelRoutes(s: RegistryRouteDeps) {
       ({ request, params }) => getModel(s, exchangeOf(request), params.model),
       { need: { right: 'models:read' }, detail: { summary: 'One model' } },
     )
+}
+
+function modelChangeRoutes(s: RegistryRouteDeps) {
+  return new Elysia({ normalize: false, detail: { tags: ['models'] } })
+    .use(s.guard)
     .patch(
       '/api/v1/models/:model',
       ({ request, params, body }) => updateModel(s, exchangeOf(request), params.model, body),
@@ -164,6 +169,11 @@ function versionRoutes(s: RegistryRouteDeps) {
         detail: { summary: 'One version, by number, stage or alias' },
       },
     )
+}
+
+function versionChangeRoutes(s: RegistryRouteDeps) {
+  return new Elysia({ normalize: false, detail: { tags: ['versions'] } })
+    .use(s.guard)
     .patch(
       '/api/v1/models/:model/versions/:version',
       ({ request, params: { model: name, version }, body }) =>
@@ -269,5 +279,10 @@ function aliasRoutes(s: RegistryRouteDeps) {
 }
 
 export function registryRoutes(s: RegistryRouteDeps) {
-  return new Elysia().use(modelRoutes(s)).use(versionRoutes(s)).use(aliasRoutes(s))
+  return new Elysia()
+    .use(modelRoutes(s))
+    .use(modelChangeRoutes(s))
+    .use(versionRoutes(s))
+    .use(versionChangeRoutes(s))
+    .use(aliasRoutes(s))
 }

@@ -1,0 +1,187 @@
+import { describe, expect, test } from 'bun:test'
+
+import { Counter, Histogram, type Metric, Registry } from 'prom-client'
+
+import { createLog } from './log.ts'
+import { createMetrics } from './metrics.ts'
+import { CounterFamily, HistogramFamily } from './series.ts'
+import { traceIdOf } from './trace.ts'
+
+function memorySink() {
+  const chunks: Uint8Array[] = []
+  const decoder = new TextDecoder()
+  return {
+    sink: {
+      write: (bytes: Uint8Array) => chunks.push(Uint8Array.from(bytes)),
+      flush: () => 0,
+    },
+    text: () => decoder.decode(Buffer.concat(chunks)),
+    lines: (): Record<string, unknown>[] =>
+      decoder
+        .decode(Buffer.concat(chunks))
+        .split('\n')
+        .filter((line) => line !== '')
+        .map((line) => JSON.parse(line) as Record<string, unknown>),
+  }
+}
+
+describe('log lines', () => {
+  const common = { service: 'relais', version: '1' }
+
+  test('hostile values stay within one JSON line', async () => {
+    const { sink, lines, text } = memorySink()
+    const log = createLog('info', common, sink)
+    const hostile = 'a\r\n{"level":"error"}\u001b[31mred\u2028\u0000"\\'
+    log.write('info', 'test', { value: hostile, [hostile]: 1 })
+    log.write('error', 'test', { error: new Error(hostile, { cause: hostile }) })
+    await log.close()
+    expect(lines().length).toBe(2)
+    expect(lines()[0]?.['value']).toBe(hostile)
+    expect(lines()[1]?.['error.message']).toBe(hostile)
+    expect(lines()[1]).toMatchObject({ level: 'error', service: 'relais', event: 'test' })
+    // oxlint-disable-next-line no-control-regex
+    expect(text().replaceAll('\n', '')).not.toMatch(/[\u0000-\u001f]/)
+  })
+
+  test('levels below the one set are left out', async () => {
+    const { sink, lines } = memorySink()
+    const log = createLog('warn', common, sink)
+    for (const level of ['debug', 'info', 'warn', 'error'] as const) log.write(level, level)
+    log.access(log.accessHead('"route":"/x"'), ',"status":200}')
+    await log.close()
+    expect(lines().map((line) => line['level'])).toEqual(['warn', 'error'])
+  })
+
+  test('access lines are whole JSON objects in the order of writing', async () => {
+    const { sink, lines } = memorySink()
+    const log = createLog('info', common, sink)
+    const head = log.accessHead('"method":"GET","route":"/ü"')
+    for (let at = 0; at < 20_000; at += 1) log.access(head, `,"n":${at}}`)
+    await log.close()
+    expect(lines().length).toBe(20_000)
+    expect(lines().every((line, at) => line['n'] === at && line['route'] === '/ü')).toBe(true)
+    expect(lines()[0]).toMatchObject({ level: 'info', event: 'http.request', log_type: 'access' })
+  })
+
+  test('a reader that does not read costs lines, not memory', async () => {
+    const { promise, resolve } = Promise.withResolvers<number>()
+    const log = createLog('info', common, { write: () => promise, flush: () => 0 })
+    const line = 'x'.repeat(100_000)
+    for (let at = 0; at < 1000; at += 1) log.write('info', 'big', { line })
+    void log.flush()
+    for (let at = 0; at < 1000; at += 1) log.write('info', 'big', { line })
+    expect(log.dropped).toBeGreaterThan(1000)
+    resolve(0)
+    await log.close()
+  })
+})
+
+describe('traceparent', () => {
+  const id = '4bf92f3577b34da6a3ce929d0e0e4736'
+  const uuid = '01a20963-d9ba-74f3-a957-9355e344f299'
+  const fresh = uuid.replaceAll('-', '')
+
+  test('a valid one is joined, of later versions too', () => {
+    expect(traceIdOf(`00-${id}-00f067aa0ba902b7-01`, uuid)).toBe(id)
+    expect(traceIdOf(`00-${id}-00f067aa0ba902b7-00`, uuid)).toBe(id)
+    expect(traceIdOf(`cc-${id}-00f067aa0ba902b7-01-what-the-future-brings`, uuid)).toBe(id)
+  })
+
+  test('anything else makes a new one', () => {
+    const wrong = [
+      null,
+      '',
+      id,
+      `ff-${id}-00f067aa0ba902b7-01`,
+      `00-${'0'.repeat(32)}-00f067aa0ba902b7-01`,
+      `00-${id}-${'0'.repeat(16)}-01`,
+      `00-${id.toUpperCase()}-00f067aa0ba902b7-01`,
+      `00-${id}-00f067aa0ba902b7`,
+      `00-${id}-00f067aa0ba902b7-01-more`,
+      `00-${id}-00f067aa0ba902b7-1`,
+      `cc-${id}-00f067aa0ba902b7-01.what`,
+      `00-${id}0-00f067aa0ba902b7-01`,
+      ` 00-${id}-00f067aa0ba902b7-01`,
+      `00-${id}-00f067aa0ba902b7-01"}\n{"x":"`,
+    ]
+    for (const header of wrong) expect([header, traceIdOf(header, uuid)]).toEqual([header, fresh])
+  })
+})
+
+describe('series', () => {
+  const bounds = [0.001, 0.005, 0.01, 1]
+  const values = [0, 0.001, 0.0010001, 0.004, 0.005, 0.5, 1, 1.5, 100, 0.3]
+  const labelled = { model: 'a "b"\\c\nd', version: '1' }
+
+  test("the text is prom-client's own for the same observations", async () => {
+    const ours = new Registry()
+    const theirs = new Registry()
+    const labelNames = ['model', 'version']
+    const counters = [
+      new CounterFamily('requests_total', 'Requests'),
+      new Counter({ name: 'requests_total', help: 'Requests', labelNames, registers: [theirs] }),
+    ] as const
+    const histograms = [
+      new HistogramFamily('seconds', 'Time', bounds),
+      new Histogram({
+        name: 'seconds',
+        help: 'Time',
+        labelNames,
+        buckets: bounds,
+        registers: [theirs],
+      }),
+    ] as const
+    for (const family of [counters[0], histograms[0]]) {
+      ours.registerMetric(family as unknown as Metric)
+    }
+    for (const labels of [labelled, { model: 'z', version: '2' }]) {
+      const [count, time] = [counters[0].of(labels), histograms[0].of(labels)]
+      for (const value of values) {
+        count.add(2)
+        time.observe(value)
+        counters[1].inc(labels, 2)
+        histograms[1].observe(labels, value)
+      }
+    }
+    // The order of labels has no meaning; prom-client puts `le` first.
+    const sorted = (text: string): string[] =>
+      text
+        .replaceAll(/\{(.*),(le="[^"]*")\}/g, '{$2,$1}')
+        .split('\n')
+        .toSorted()
+    expect(sorted(await ours.metrics())).toEqual(sorted(await theirs.metrics()))
+    expect(await ours.metrics()).toInclude(
+      'requests_total{model="a \\"b\\"\\\\c\\nd",version="1"} 20',
+    )
+  })
+
+  test('a series is one object per label set, and goes when it is removed', async () => {
+    const family = new CounterFamily('n_total', 'N')
+    const series = family.of(labelled)
+    expect(family.of({ ...labelled })).toBe(series)
+    expect(family.of({ model: 'z', version: '1' })).not.toBe(series)
+    family.remove({ model: labelled.model })
+    expect((await family.get()).values.map((sample) => sample.labels['model'])).toEqual(['z'])
+    expect(family.of(labelled)).not.toBe(series)
+  })
+})
+
+test('the whole catalogue is exposed as valid text, each family once', async () => {
+  const metrics = createMetrics()
+  metrics.predictions.of({ model: 'm', model_version: '1', outcome: 'ok' }).add(1)
+  const text = await metrics.expose()
+  const families = [...text.matchAll(/^# TYPE (\S+) /gm)].map((match) => match[1])
+  expect(new Set(families).size).toBe(families.length)
+  for (const name of [
+    'http_requests_total',
+    'predictions_total',
+    'model_training_accuracy',
+    'f1_score',
+  ]) {
+    expect(families).toContain(name)
+  }
+  for (const line of text.split('\n')) {
+    if (line === '' || line.startsWith('#')) continue
+    expect(line).toMatch(/^[a-z_:][\w:]*(\{.*\})? -?(\d|NaN|\+Inf|Inf)/i)
+  }
+})
