@@ -34,18 +34,22 @@ const wrongType = (type: ElementType, message: string): Verdict => ({
   message: `expected ${type}: ${message}`,
 })
 
+function checkNumber(type: ElementType, value: number): Verdict {
+  const { kind, min, max } = elements[type]
+  if (!Number.isFinite(value)) return { code: 'finite', message: 'must be a finite number' }
+  if (kind !== 'float' && !Number.isInteger(value)) return wrongType(type, 'an integer')
+  return value >= min && value <= max ? null : { code: 'range', message: `does not fit ${type}` }
+}
+
 /** §23: integers pass for floats; nothing else is turned into anything. */
 export function checkType(type: ElementType, value: unknown): Verdict {
   const { kind, min, max } = elements[type]
   if (kind === 'string') return typeof value === 'string' ? null : wrongType(type, 'a string')
   if (kind === 'bool') return typeof value === 'boolean' ? null : wrongType(type, 'true or false')
-  if (typeof value === 'bigint') {
-    return value >= min && value <= max ? null : { code: 'range', message: `does not fit ${type}` }
-  }
-  if (typeof value !== 'number')
+  if (typeof value === 'number') return checkNumber(type, value)
+  if (typeof value !== 'bigint') {
     return wrongType(type, kind === 'float' ? 'a number' : 'an integer')
-  if (!Number.isFinite(value)) return { code: 'finite', message: 'must be a finite number' }
-  if (kind !== 'float' && !Number.isInteger(value)) return wrongType(type, 'an integer')
+  }
   return value >= min && value <= max ? null : { code: 'range', message: `does not fit ${type}` }
 }
 

@@ -198,18 +198,16 @@ function readRange(
 ): object {
   const min = check.optional<number>(value.min, `${pointer}/min`, 'number')
   const max = check.optional<number>(value.max, `${pointer}/max`, 'number')
-  if (min !== undefined && max !== undefined && min > max) {
-    check.fail(`${pointer}/min`, 'lies above max')
-  }
+  if ((min ?? -Infinity) > (max ?? Infinity)) check.fail(`${pointer}/min`, 'lies above max')
   const allowed =
     value.allowed === undefined ? undefined : check.list(value.allowed, `${pointer}/allowed`)
   allowed?.forEach((item, at) => {
     if (!suits(type, item)) check.fail(`${pointer}/allowed/${at}`, `is no ${type}`)
   })
   const { example } = value
-  if (example !== undefined && !suits(type, example)) {
-    check.fail(`${pointer}/example`, `is no ${type}`)
-  } else if (example !== undefined && !allows({ min, max, allowed }, example)) {
+  if (example === undefined) return { min, max, allowed }
+  if (!suits(type, example)) check.fail(`${pointer}/example`, `is no ${type}`)
+  else if (!allows({ min, max, allowed }, example)) {
     check.fail(`${pointer}/example`, 'would be refused')
   }
   return { min, max, allowed, example }
@@ -221,28 +219,51 @@ interface ColumnPlace {
   next: Map<string, number>
 }
 
-function readColumn(check: Checker, raw: unknown, pointer: string, place: ColumnPlace): Column {
-  const value = check.object(raw, pointer, columnKeys)
-  const name = check.optional<string>(value.name, `${pointer}/name`, 'string') ?? ''
-  if (name === '') check.fail(`${pointer}/name`, 'is required')
-  const { inputs } = place.signature
-  const own =
-    inputs.find((slot) => slot.name === name) ?? (inputs.length === 1 ? inputs[0] : undefined)
+/** The input that takes a column, by name or because there is only one, and the place within it. */
+function readPlace(
+  check: Checker,
+  value: Record<string, unknown>,
+  pointer: string,
+  { signature, next }: ColumnPlace,
+): { input: string; index: number; slot: Slot | undefined } {
+  const { inputs } = signature
+  const [only] = inputs.length === 1 ? inputs : []
+  const own = inputs.find((slot) => slot.name === value.name) ?? only
   const input = check.optional<string>(value.input, `${pointer}/input`, 'string') ?? own?.name ?? ''
   const slot = inputs.find((candidate) => candidate.name === input)
   if (!slot) check.fail(`${pointer}/input`, `names none of ${inputs.map((s) => s.name).join(', ')}`)
-  const type = check.oneOf(value.type ?? slot?.type, `${pointer}/type`, elementTypes) ?? 'float32'
+  const given = check.optional<number>(value.index, `${pointer}/index`, 'number')
+  const index = given ?? next.get(input) ?? 0
+  next.set(input, index + 1)
+  return { input, index, slot }
+}
+
+/** The column's type, which must fit the input's, and whether it may be null. */
+function readType(
+  check: Checker,
+  value: Record<string, unknown>,
+  pointer: string,
+  slot: Slot | undefined,
+): { type: ElementType; nullable: boolean | undefined } {
+  const wanted = value.type ?? slot?.type
+  const type = check.oneOf(wanted, `${pointer}/type`, elementTypes) ?? 'float32'
   if (slot && !fits(type, slot.type)) {
     check.fail(`${pointer}/type`, `${type} does not fit the input's ${slot.type}`)
   }
   const nullable = check.optional<boolean>(value.nullable, `${pointer}/nullable`, 'boolean')
-  const floats = elements[type].kind === 'float' && slot && elements[slot.type].kind === 'float'
-  if (nullable && !floats) {
+  const kinds = slot ? [elements[type].kind, elements[slot.type].kind] : []
+  if (nullable && !(slot && kinds.every((kind) => kind === 'float'))) {
     check.fail(`${pointer}/nullable`, 'only float columns can be null (null becomes NaN)')
   }
-  const given = check.optional<number>(value.index, `${pointer}/index`, 'number')
-  const index = given ?? place.next.get(input) ?? 0
-  place.next.set(input, index + 1)
+  return { type, nullable }
+}
+
+function readColumn(check: Checker, raw: unknown, pointer: string, place: ColumnPlace): Column {
+  const value = check.object(raw, pointer, columnKeys)
+  const name = check.optional<string>(value.name, `${pointer}/name`, 'string') ?? ''
+  if (name === '') check.fail(`${pointer}/name`, 'is required')
+  const { input, index, slot } = readPlace(check, value, pointer, place)
+  const { type, nullable } = readType(check, value, pointer, slot)
   return compact({
     name,
     type,

@@ -169,6 +169,27 @@ function versionRoutes(s: RegistryRouteDeps) {
         detail: { summary: 'One version, by number, stage or alias' },
       },
     )
+    .get(
+      '/api/v1/models/:model/versions/:version/model',
+      async ({ request, params, query }) => {
+        const { row } = await readVersion(s, exchangeOf(request), params.model, params.version)
+        const digest = query.original ? row.originalSha256 : row.sha256
+        if (!s.storage.exists(digest)) {
+          throw new Fault('artifact.not-found', 'The bytes of this version are gone.')
+        }
+        const headers = {
+          'content-type': 'application/octet-stream',
+          'content-disposition': `attachment; filename="model-${row.version}.onnx"`,
+          etag: `"${digest}"`,
+        }
+        return new Response(Bun.file(s.storage.path(digest)), { headers })
+      },
+      {
+        query: t.Object({ original: t.Optional(t.BooleanString()) }),
+        need: { right: 'models:read', class: 'stream' },
+        detail: { summary: 'Download the model as it is served, or as it was uploaded' },
+      },
+    )
 }
 
 function versionChangeRoutes(s: RegistryRouteDeps) {
@@ -208,27 +229,6 @@ function versionChangeRoutes(s: RegistryRouteDeps) {
         params: numbered,
         need: { right: 'models:delete', action: 'version.restore' },
         detail: { summary: 'Undo the deletion of a version' },
-      },
-    )
-    .get(
-      '/api/v1/models/:model/versions/:version/model',
-      async ({ request, params, query }) => {
-        const { row } = await readVersion(s, exchangeOf(request), params.model, params.version)
-        const digest = query.original ? row.originalSha256 : row.sha256
-        if (!s.storage.exists(digest)) {
-          throw new Fault('artifact.not-found', 'The bytes of this version are gone.')
-        }
-        const headers = {
-          'content-type': 'application/octet-stream',
-          'content-disposition': `attachment; filename="model-${row.version}.onnx"`,
-          etag: `"${digest}"`,
-        }
-        return new Response(Bun.file(s.storage.path(digest)), { headers })
-      },
-      {
-        query: t.Object({ original: t.Optional(t.BooleanString()) }),
-        need: { right: 'models:read', class: 'stream' },
-        detail: { summary: 'Download the model as it is served, or as it was uploaded' },
       },
     )
 }

@@ -15,7 +15,7 @@ import { join } from 'node:path'
 
 import { extract, type Header, pack } from 'tar-stream'
 
-import { example, promoteExample, relais, serve, temporary } from '../support/binary.ts'
+import { cleanUp, example, promoteExample, relais, serve, temporary } from '../support/binary.ts'
 import { flipByte } from '../support/faults.ts'
 import { referenceOf } from '../support/relais.ts'
 
@@ -28,7 +28,7 @@ const tokens: string[] = []
 let predictions: unknown
 let admin: string
 
-afterAll(() => rmSync(folder, { recursive: true, force: true }))
+afterAll(cleanUp)
 
 beforeAll(async () => {
   const server = await serve({ data: join(folder, 'origin') })
@@ -293,7 +293,7 @@ test('restore by root into the folder of another user leaves files that the user
   const { uid } = statSync(data)
   expect((await relais(['restore', archive, '--data', data], { asTester: true })).code).toBe(0)
   const owners = readdirSync(data, { recursive: true }).map(
-    (name) => statSync(join(data, `${name}`)).uid,
+    (name) => statSync(join(data, String(name))).uid,
   )
   expect(new Set(owners)).toEqual(new Set([uid]))
 })

@@ -5,6 +5,7 @@ import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 
 import {
+  cleanUp,
   example,
   promoteExample,
   relais,
@@ -27,7 +28,10 @@ beforeAll(async () => {
   scientist = await server.token('data-scientist', 'alice')
   lead = await server.token('ml-lead', 'bob')
 })
-afterAll(() => server.stop())
+afterAll(async () => {
+  await server.stop()
+  cleanUp()
+})
 
 /** Types a command with --json and reads its answer. */
 async function json(args: string[], token?: string): Promise<any> {

@@ -4,7 +4,7 @@ import { afterAll, beforeAll, expect, test } from 'bun:test'
 import { chmodSync, chownSync, renameSync, statSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 
-import { promoteExample, serve, type Served, temporary } from '../support/binary.ts'
+import { cleanUp, promoteExample, serve, type Served, temporary } from '../support/binary.ts'
 import { blobPath, flipByte } from '../support/faults.ts'
 
 let server: Served
@@ -16,7 +16,10 @@ beforeAll(async () => {
   digest = JSON.parse((await server.cli(['models', 'iris', '--json'])).out).versions[0].artifact
     .sha256
 })
-afterAll(() => server.stop())
+afterAll(async () => {
+  await server.stop()
+  cleanUp()
+})
 
 /** Names of the checks that fail, by what a person and a program see. */
 async function failing(at = server): Promise<string[]> {

@@ -1,11 +1,12 @@
 // Large uploads against the memory of the server's own process.
 import { afterAll, beforeAll, expect, test } from 'bun:test'
-import { chmodSync, rmSync, statSync } from 'node:fs'
+import { chmodSync, statSync } from 'node:fs'
 import { connect } from 'node:net'
 import { join } from 'node:path'
 
 import { writeMlp } from '../models/make-mlp.ts'
 import {
+  cleanUp,
   peakOf,
   promoteExample,
   resetPeak,
@@ -22,7 +23,7 @@ beforeAll(async () => {
 })
 afterAll(async () => {
   await server.stop()
-  rmSync(folder, { recursive: true, force: true })
+  cleanUp()
 })
 
 /** Peak memory of the server's own process above what it held before, in MiB. */
