@@ -2,6 +2,7 @@
 import { afterAll, beforeAll, describe, expect, test } from 'bun:test'
 import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { brotliCompressSync } from 'node:zlib'
 
 import { model as onnxModel, node, types, unary, value } from './support/onnx.ts'
 import {
@@ -582,7 +583,7 @@ describe('faults', () => {
     ])
     const digits = '9'.repeat(400)
     const wide = await postText('identity-int64', `{"instances":[[1, ${digits}]]}`)
-    expect(flawsOf(wide)).toEqual([['/instances/0/1', 'range']])
+    expect(flawsOf(wide)).toEqual([['/instances/0/1', 'finite']])
   })
 
   test('405 with another method, 404 for another path', async () => {
@@ -617,7 +618,7 @@ describe('hostile bodies', () => {
     name = 'identity',
   ) =>
     relais.call<any>('POST', `/v1/models/${name}:predict`, {
-      raw,
+      raw: raw as never,
       headers: { 'content-type': 'application/json', ...headers },
     })
 
@@ -688,7 +689,7 @@ describe('hostile bodies', () => {
     for (const [encoding, bytes] of [
       ['gzip', Bun.gzipSync(body)],
       ['deflate', Bun.deflateSync(body)],
-      ['br', body],
+      ['br', brotliCompressSync(body)],
     ] as const) {
       const answer = await send(bytes, { 'content-encoding': encoding })
       expect([encoding, answer.status]).toEqual([encoding, 415])

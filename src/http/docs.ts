@@ -18,6 +18,7 @@ const page = `<!doctype html>
 <title>Relais API</title>
 <link rel="icon" href="docs/icon.png">
 <link rel="stylesheet" href="docs/swagger-ui.css">
+<link rel="stylesheet" href="docs/page.css">
 </head>
 <body>
 <div id="ui"></div>
@@ -25,6 +26,16 @@ const page = `<!doctype html>
 <script src="docs/start.js"></script>
 </body>
 </html>
+`
+
+/** Less air above and around what people come for. */
+const style = `body { margin: 0; background: #fff; }
+.swagger-ui .wrapper { max-width: 1180px; }
+.swagger-ui .info { margin: 28px 0 8px; }
+.swagger-ui .info hgroup.main a { display: none; }
+.swagger-ui .scheme-container { margin: 0 0 12px; padding: 4px 0 16px; box-shadow: none; border-bottom: 1px solid #d8dde7; }
+.swagger-ui .opblock-tag { font-size: 20px; padding: 8px 12px; }
+.swagger-ui .auth-container input[type=text] { width: 100%; max-width: none; box-sizing: border-box; }
 `
 
 /**
@@ -41,6 +52,7 @@ const ui = SwaggerUIBundle({
   queryConfigEnabled: false,
   validatorUrl: null,
   tryItOutEnabled: false,
+  displayRequestDuration: true,
   defaultModelsExpandDepth: -1,
   presets: [SwaggerUIBundle.presets.apis],
   requestInterceptor: (request) => {
@@ -83,13 +95,24 @@ function onlyJson(document: Document): void {
   }
 }
 
+/** Sections of the page, in this order. */
+const sections: readonly (readonly [name: string, what: string])[] = [
+  ['predict', 'Live models that your token may use; each example runs as it stands'],
+  ['models', 'Registered models and their aliases'],
+  ['versions', 'Upload, download, promotion, rollback'],
+  ['access', 'Tokens, signing keys, audit trail'],
+  ['operation', 'Backup, check-up, metrics'],
+  ['health', 'For probes and load balancers'],
+]
+
 interface Body {
   content: Record<string, unknown>
 }
 
 /** The OpenAPI document of the routes of `app`, generated once. */
 export async function openApiOf(app: AnyElysia, version: string): Promise<Document> {
-  const bearer = { type: 'http', scheme: 'bearer', bearerFormat: 'JWT' } as const
+  const description = 'A token made with `relais token create`, or the one in DIR/admin.token.'
+  const bearer = { type: 'http', scheme: 'bearer', bearerFormat: 'JWT', description } as const
   const generator = new Elysia()
     .use(
       swagger({
@@ -102,6 +125,7 @@ export async function openApiOf(app: AnyElysia, version: string): Promise<Docume
               'Model registry and inference. Press Authorize and paste a token: the models it may ' +
               'predict then appear, each with an example that runs.',
           },
+          tags: sections.map(([name, description]) => ({ name, description })),
           components: { securitySchemes: { bearer } },
         },
       }),
@@ -129,6 +153,7 @@ export function docsRoutes(guard: Guard, options: DocsOptions) {
     new Response(Bun.file(path), { headers: { ...headers(type), 'cache-control': 'max-age=3600' } })
   const html = () => new Response(page, { headers: headers('text/html; charset=utf-8') })
   const script = 'text/javascript; charset=utf-8'
+  const sheet = 'text/css; charset=utf-8'
   return new Elysia()
     .use(guard)
     .get('/docs', html, { open, detail: hide })
@@ -136,14 +161,18 @@ export function docsRoutes(guard: Guard, options: DocsOptions) {
       open,
       detail: hide,
     })
+    .get('/docs/page.css', () => new Response(style, { headers: headers(sheet) }), {
+      open,
+      detail: hide,
+    })
     .get('/docs/swagger-ui.js', file(bundle, script), { open, detail: hide })
-    .get('/docs/swagger-ui.css', file(css, 'text/css; charset=utf-8'), { open, detail: hide })
+    .get('/docs/swagger-ui.css', file(css, sheet), { open, detail: hide })
     .get('/docs/icon.png', file(icon, 'image/png'), { open, detail: hide })
     .get(
       '/docs/json',
       async ({ request }) => {
         const document = await options.base()
-        const paths = { ...document.paths, ...(await options.entriesFor(request)) }
+        const paths = { ...(await options.entriesFor(request)), ...document.paths }
         return Response.json({ ...document, paths }, { headers: { 'cache-control': 'no-store' } })
       },
       { open, detail: hide },

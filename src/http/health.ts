@@ -1,28 +1,9 @@
 // Liveness, readiness and health: what probes and load balancers ask.
 import { Elysia } from 'elysia'
 
+import type { HealthReport, Status } from '../core/health.ts'
 import type { Guard } from './guard.ts'
 import { exchangeOf } from './request.ts'
-
-export type Status = 'ok' | 'degraded' | 'failed'
-
-export interface HealthReport {
-  database: Status
-  storage: Status
-  /** False until the first reconcile has ended. */
-  started: boolean
-  draining: boolean
-  models: { production: number; serving: number; fallback: number; failed: number }
-  /** With a token: one line per model that is not served as its stage says. */
-  notes: {
-    model: string
-    stage: string
-    stage_version: number
-    serving: number | null
-    why: string
-  }[]
-  safe_mode: boolean
-}
 
 export interface HealthOptions {
   report: () => HealthReport
@@ -76,7 +57,10 @@ export function healthRoutes(guard: Guard, options: HealthOptions) {
   const open = 'health' as const
   return new Elysia()
     .use(guard)
-    .get('/health/live', () => ({ status: 'ok' }), { open, detail: { tags: ['health'] } })
+    .get('/health/live', () => ({ status: 'ok' }), {
+      open,
+      detail: { tags: ['health'], summary: 'The process answers' },
+    })
     .get(
       '/health/ready',
       ({ request, set }) => answer(request, set, (r) => readiness(r, options.strictReady)),
@@ -90,7 +74,10 @@ export function healthRoutes(guard: Guard, options: HealthOptions) {
       open,
       detail: { tags: ['health'], summary: 'Registry reachable and a Production model serving' },
     })
-    .get('/version', () => new Response(options.version, { headers: plain }), { open })
+    .get('/version', () => new Response(options.version, { headers: plain }), {
+      open,
+      detail: { tags: ['health'], summary: 'Level of the MLflow API, as plain text' },
+    })
 }
 
 const plain = { 'content-type': 'text/plain; charset=utf-8' }

@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'bun:test'
 
-import { Fault } from '../core/fault.ts'
+import type { Fault } from '../core/fault.ts'
 import {
   type Answer,
   type Batch,
@@ -71,8 +71,8 @@ describe('what travels together', () => {
     asked.forEach((one) => batcher.push(one))
     const batch = batcher.take(0) as Batch
     expect(batch.rows).toBe(4)
-    const [tensor] = sent(batch)
-    expect([tensor?.dims, [...(tensor?.data as Float32Array)]]).toEqual([
+    const tensor = sent(batch)[0]!
+    expect([tensor.dims, [...(tensor.data as Float32Array)]]).toEqual([
       [4, 2],
       [1, 2, 3, 4, 5, 6, 7, 8],
     ])
@@ -192,7 +192,7 @@ describe('the queue', () => {
       }
       for (let turn = 0; turn < 3; turn += 1) {
         const batch = batcher.take(0)
-        if (batch) seen.push(...(sent(batch)[0]?.data as Float32Array))
+        if (batch) seen.push(...(sent(batch)[0]!.data as Float32Array))
       }
     }
     expect(seen).toEqual(Array.from({ length: 10_000 }, (_, at) => at))

@@ -1,6 +1,6 @@
+// Requests for one loaded version that wait for their engine; those that may travel together do.
 import { Fault } from '../core/fault.ts'
 import type { Tensor } from '../onnx/tensor.ts'
-// Requests for one loaded version that wait for their engine; those that may travel together do.
 import { type Kind, kinds, readTensors, tensorFrame } from './frames.ts'
 import type { Frame } from './frames.ts'
 

@@ -259,7 +259,7 @@ export class Lane {
     else this.again(flights)
     this.quickDeaths = lifetime < 1_000 ? this.quickDeaths + 1 : 0
     const most = this.options.longestPause ?? longestPause
-    const pause = this.quickDeaths < 2 ? 0 : Math.min(most, 50 * 2 ** this.quickDeaths)
+    const pause = this.quickDeaths < 2 ? 0 : Math.min(most, 25 * 2 ** this.quickDeaths)
     if (!this.closed) setTimeout(() => this.start(), pause)
   }
 

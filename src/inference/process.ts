@@ -1,6 +1,6 @@
+// One engine process as the server sees it: start, send frames, hear answers, learn why it ended.
 import { readFileSync } from 'node:fs'
 
-// One engine process as the server sees it: start, send frames, hear answers, learn why it ended.
 import type { Socket, Subprocess } from 'bun'
 
 import { type Frame, FrameReader } from './frames.ts'

@@ -1,6 +1,6 @@
-import { Fault } from '../core/fault.ts'
 // KServe V1 and TensorFlow Serving's REST: model list, status, predict. Outside Elysia, because
 // these paths hold colons and this is the hot path.
+import { Fault } from '../core/fault.ts'
 import { can } from '../core/principal.ts'
 import { readJsonBody } from '../http/json.ts'
 import type { Exchange, RouteClass } from '../http/request.ts'

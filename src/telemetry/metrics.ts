@@ -1,5 +1,5 @@
-import { readdirSync } from 'node:fs'
 // The catalogue of every metric. Names follow Prometheus practice; SLA edges are bucket bounds.
+import { readdirSync } from 'node:fs'
 import { monitorEventLoopDelay } from 'node:perf_hooks'
 
 import { Counter, Gauge, type Metric, Registry } from 'prom-client'

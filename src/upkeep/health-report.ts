@@ -1,6 +1,6 @@
+import type { HealthReport } from '../core/health.ts'
 // What the health routes judge: database, storage, and whether models are served as staged.
 import type { Db } from '../db/db.ts'
-import type { HealthReport } from '../http/health.ts'
 import type { Deployments, ServedStage } from '../inference/deployments.ts'
 import type { Storage } from '../storage/storage.ts'
 
