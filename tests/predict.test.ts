@@ -613,7 +613,7 @@ describe('faults', () => {
 
 describe('hostile bodies', () => {
   const send = (
-    raw: string | Uint8Array | FormData,
+    raw: string | Uint8Array | FormData | ReadableStream<Uint8Array>,
     headers: Record<string, string> = {},
     name = 'identity',
   ) =>

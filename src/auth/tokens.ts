@@ -84,8 +84,8 @@ async function claimsOf(keys: Keys, token: string): Promise<JWTPayload> {
   return payload
 }
 
-interface Signed {
-  token: string
+/** What a token is made of; kept in place of the token itself, which can be made from it again. */
+interface Particulars {
   jti: string
   kid: string
   /** Seconds since the epoch. */
@@ -93,13 +93,12 @@ interface Signed {
   expires: number
 }
 
-async function sign(keys: Keys, request: TokenRequest): Promise<Signed> {
-  const { sub, role, models, ttl } = request
-  const jti = newId()
-  const { kid, signer } = keys.current()
-  const issued = Math.floor(Date.now() / 1000)
-  const expires = issued + Math.floor(ttl / 1000)
-  const token = await new SignJWT({ role, ...(models ? { models } : {}) })
+/** Ed25519 signs alike each time, so a repeated request gets the very same token. */
+async function sign(keys: Keys, request: TokenRequest, made: Particulars): Promise<string> {
+  const { sub, role, models } = request
+  const { jti, kid, issued, expires } = made
+  const { signer } = keys.find(kid) ?? keys.current()
+  return new SignJWT({ role, ...(models ? { models } : {}) })
     .setProtectedHeader({ alg: 'EdDSA', typ: 'at+jwt', kid })
     .setIssuer(issuer)
     .setAudience(audience)
@@ -108,7 +107,6 @@ async function sign(keys: Keys, request: TokenRequest): Promise<Signed> {
     .setIssuedAt(issued)
     .setExpirationTime(expires)
     .sign(await signer)
-  return { token, jti, kid, issued, expires }
 }
 
 class TokenStore implements Tokens {
@@ -123,21 +121,24 @@ class TokenStore implements Tokens {
     this.audit = audit
   }
 
-  issue(ctx: Context, request: TokenRequest): Promise<IssuedToken> {
+  async issue(ctx: Context, request: TokenRequest): Promise<IssuedToken> {
     demandSound(request)
-    const { sub, role, models } = request
-    return this.audit.change(ctx, { action: 'token.create', input: request }, async (tx) => {
-      const { token, jti, kid, issued, expires } = await sign(this.keys, request)
+    const { sub, role, models, ttl } = request
+    const intent = { action: 'token.create', input: request }
+    const made = await this.audit.change(ctx, intent, async (tx) => {
+      const issued = Math.floor(Date.now() / 1000)
+      const expires = issued + Math.floor(ttl / 1000)
+      const { kid } = this.keys.current()
+      const particulars: Particulars = { jti: newId(), kid, issued, expires }
+      const { jti } = particulars
       const createdBy = ctx.principal.sub
       const dates = { createdAt: issued * 1000, expiresAt: expires * 1000, revokedAt: null }
       await tx.insert(tokens).values({ jti, sub, role, models, kid, createdBy, ...dates })
-      const expiry = new Date(expires * 1000).toISOString()
-      return {
-        result: { token, jti, expires_at: expiry },
-        object: `token/${jti}`,
-        details: { sub, role, models, expires_at: expiry },
-      }
+      const details = { sub, role, models, expires_at: new Date(expires * 1000).toISOString() }
+      return { result: particulars, object: `token/${jti}`, details }
     })
+    const token = await sign(this.keys, request, made)
+    return { token, jti: made.jti, expires_at: new Date(made.expires * 1000).toISOString() }
   }
 
   async verify(token: string): Promise<Principal> {

@@ -73,6 +73,9 @@ function list(deployments: Deployments, { principal }: Exchange): Response {
   return Response.json({ models: visible.map(({ model }) => model).sort() })
 }
 
+const wrongMethod = (allowed: string): Fault =>
+  new Fault('request.method', `Use ${allowed}.`, { members: { allow: [allowed] } })
+
 const routes: Door['routes'] = [
   { method: 'GET', path: `${prefix}`, class: 'registry' as RouteClass },
   ...['', '/versions/{version}', '/labels/{label}'].flatMap((middle) => [
@@ -122,14 +125,14 @@ export function predictDoor(options: PredictDoorOptions): Door {
     const { path, request } = exchange
     if (path === prefix) {
       exchange.route = prefix
-      if (request.method !== 'GET') throw new Fault('request.method', 'Use GET.')
+      if (request.method !== 'GET') throw wrongMethod('GET')
       return list(deployments, exchange)
     }
     const target = targetOf(path)
     if (!target) throw new Fault('route.not-found', 'See /docs for the routes there are.')
     exchange.route = target.template
     const method = target.verb === 'predict' ? 'POST' : 'GET'
-    if (request.method !== method) throw new Fault('request.method', `Use ${method}.`)
+    if (request.method !== method) throw wrongMethod(method)
     return target.verb === 'predict'
       ? predict(exchange, target)
       : status(deployments, exchange, target)

@@ -16,7 +16,7 @@ import {
 } from '../db/tables.ts'
 import { mergeTags } from './models.ts'
 import { findModel, findVersion, iso, type Registry, versionView } from './registry.ts'
-import { liveIn, recordLive, servedStages, type Stage, stageNamed, stageNames } from './stages.ts'
+import { liveIn, servedStages, type Stage, stageNamed, stageNames } from './stages.ts'
 
 /** What a version carries beside its bytes. */
 export interface VersionInput {
@@ -278,9 +278,11 @@ export async function restoreVersion(
   const found = await s.audit.change(ctx, intent, async (tx) => {
     const model = await findModel(tx, at.name)
     const row = await findDeleted(tx, s, model, at.version)
-    await tx.update(versions).set({ deletedAt: null }).where(eq(versions.id, row.id))
-    await recordLive(tx, model.id, row.stage as Stage)
-    const result = await viewVersion(tx, model, { ...row, deletedAt: null })
+    // Never straight back into service: what serves has been tried by a promotion.
+    const served = (servedStages as readonly string[]).includes(row.stage)
+    const back = { deletedAt: null, stage: served ? 'Archived' : row.stage }
+    await tx.update(versions).set(back).where(eq(versions.id, row.id))
+    const result = await viewVersion(tx, model, { ...row, ...back })
     return { result, object: `model/${at.name}/version/${at.version}`, details: {} }
   })
   s.changed(at.name)

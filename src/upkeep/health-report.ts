@@ -1,5 +1,5 @@
-import type { HealthReport } from '../core/health.ts'
 // What the health routes judge: database, storage, and whether models are served as staged.
+import type { HealthReport } from '../core/health.ts'
 import type { Db } from '../db/db.ts'
 import type { Deployments, ServedStage } from '../inference/deployments.ts'
 import type { Storage } from '../storage/storage.ts'
