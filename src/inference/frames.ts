@@ -14,6 +14,8 @@ import {
 } from '../onnx/tensor.ts'
 
 export const headBytes = 16
+/** Longer is no answer of a model anybody can use. */
+const mostBytes = 2 ** 30
 
 export const kinds = {
   /** To the engine: JSON {handle, path, sha256, threads}. Back: JSON {ok, …}. */
@@ -178,7 +180,8 @@ export class FrameReader {
     this.needed = headBytes
     while (bytes.length - at >= headBytes) {
       const length = view.getUint32(at, true)
-      if (length < headBytes || length % 8 !== 0) throw new Error('not a frame')
+      if (length < headBytes || length > mostBytes || length % 8 !== 0)
+        throw new Error('not a frame')
       if (bytes.length - at < length) {
         this.needed = length
         break

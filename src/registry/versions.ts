@@ -260,7 +260,7 @@ async function findDeleted(
   return row
 }
 
-/** Brings a soft-deleted version back, into the stage it was in. */
+/** Brings a soft-deleted version back: into its stage, or to Archived if that stage serves. */
 export async function restoreVersion(
   s: Registry,
   ctx: Context,

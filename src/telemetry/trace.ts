@@ -7,7 +7,9 @@ const zeroSpan = '0'.repeat(16)
 export function traceIdOf(header: string | null, uuid: string): string {
   if (header !== null) {
     const match = traceparent.exec(header)
-    if (match?.[1] && match[1] !== zeroTrace && match[2] !== zeroSpan) return match[1]
+    // Version 00 has exactly this length; later ones may go on after it.
+    const sound = header.length === 55 || !header.startsWith('00')
+    if (sound && match?.[1] && match[1] !== zeroTrace && match[2] !== zeroSpan) return match[1]
   }
   return uuid.replaceAll('-', '')
 }

@@ -128,7 +128,7 @@ test('after Logout the models are gone', async () => {
   const entry = page.locator('.opblock', { hasText: '/v1/models/iris:predict' })
   await entry.waitFor()
   await page.getByRole('button', { name: 'Authorize' }).first().click()
-  await page.locator('.modal-ux').getByRole('button', { name: 'Logout' }).click()
+  await page.locator('.modal-ux').getByText('Logout', { exact: true }).click()
   await page.locator('.modal-ux').getByRole('button', { name: 'Close' }).click()
   await entry.waitFor({ state: 'detached' })
   quiet()
