@@ -4,11 +4,11 @@ import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 
 const least: Record<string, string> = {
-  'elysia': '1.4.29',
+  elysia: '1.4.29',
   'drizzle-orm': '0.45.2',
-  'jose': '6.0.0',
+  jose: '6.0.0',
   'swagger-ui-dist': '5.0.0',
-  'protobufjs': '7.5.0',
+  protobufjs: '7.5.0',
 }
 
 test.each(Object.entries(least))('%s is at least %s', (name, version) => {

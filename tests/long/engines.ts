@@ -54,7 +54,8 @@ export async function engineKills(seconds = 60) {
   return figures
 }
 
-const fatal = { a: [-9223372036854775808n], b: [-1n] }
+/** The smallest 64-bit integer divided by -1 traps in the processor; as text, JSON has no bigint. */
+const fatal = '{"inputs":{"a":[-9223372036854775808],"b":[-1]}}'
 
 /** A predictor sends inputs that kill the model, over and over; others go on being served. */
 export async function poison(seconds = 60) {
@@ -70,13 +71,12 @@ export async function poison(seconds = 60) {
   const reference = referenceOf('iris')
   const counts = { poison: {} as Record<string, number>, honest: 0, failed: 0, other_model: 0 }
   let running = true
-  const body = `{"inputs":{"a":[${fatal.a}],"b":[${fatal.b}]}}`
   const attack = async (): Promise<void> => {
     while (running) {
       const response = await fetch(`${server.url}/v1/models/div:predict`, {
         method: 'POST',
         headers: { authorization: `Bearer ${villain}` },
-        body,
+        body: fatal,
       })
       const { code } = (await response.json()) as { code: string }
       counts.poison[code] = (counts.poison[code] ?? 0) + 1
