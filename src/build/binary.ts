@@ -70,7 +70,8 @@ async function build(arch: Arch, outfile: string): Promise<void> {
   await Bun.build({
     entrypoints: [join(root, 'src/main.ts')],
     compile: { outfile: fresh, autoloadDotenv: false, autoloadBunfig: false, ...target },
-    minify: { whitespace: true, syntax: true, identifiers: false },
+    // Elysia reads the source of its handlers to see what they use; minified, it misreads them.
+    minify: false,
     sourcemap: 'none',
     define: { RELAIS_COMMIT: JSON.stringify(commitOf()) },
     plugins: [nativePlugin(arch)],

@@ -112,6 +112,15 @@ test('it runs as an ordinary user with an empty environment', () => {
   expect(statSync(idle.data).uid).toBe(Number(uid))
 })
 
+test('its log names the route of every request, public ones too', async () => {
+  const routes = ['/health/live', '/health', '/docs', '/docs/json', '/version', '/api/v1/me']
+  for (const route of routes) await (await idle.call('GET', route)).arrayBuffer()
+  await Bun.sleep(500)
+  const { out } = idle.said()
+  for (const route of routes) expect(out).toContain(`"route":"${route}"`)
+  expect(out).not.toContain('"route":"undefined"')
+})
+
 test('a second server on one folder is refused, the first goes on', async () => {
   const { code, out, err } = await relais(['serve', '--data', idle.data, '--port', '0'])
   expect([code, out]).toEqual([1, ''])
