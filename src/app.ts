@@ -142,12 +142,12 @@ function healthReport(parts: Parts): HealthReport {
 function nativeRoutes(parts: Parts, guard: ReturnType<typeof makeGuard>) {
   const { foundation, metrics, config } = parts
   const { authenticate, tokens, keys, audit, head } = foundation
-  const identified = async (request: Request): Promise<boolean> => {
+  const readable = async (request: Request): Promise<((model: string) => boolean) | null> => {
     try {
-      await authenticate(request.headers.get('authorization'))
-      return true
+      const caller = await authenticate(request.headers.get('authorization'))
+      return (model) => can(caller, 'models:read', model) || can(caller, 'models:predict', model)
     } catch {
-      return false
+      return null
     }
   }
   const upkeep = {
@@ -183,7 +183,7 @@ function nativeRoutes(parts: Parts, guard: ReturnType<typeof makeGuard>) {
         strictReady: config['strict-ready'],
         readyWhenEmpty: config['ready-when-empty'],
         version: mlflowLevel,
-        identified,
+        readable,
       }),
     )
 }
@@ -312,12 +312,14 @@ export async function createApp(config: Config, onFatal: (error: unknown) => voi
       if (parts.record.safeMode)
         log.write('error', 'start.safe-mode', { good: 'last good versions' })
       await deployments.start()
+      if (parts.draining) return url
       timers.push(setTimeout(remember, stableAfter), setInterval(remember, hour / 60))
       log.write('info', 'server.ready', { url })
       return url
     },
     stop: async () => {
-      remember()
+      if (deployments.started) remember()
+      else parts.record.interrupted()
       parts.draining = true
       for (const timer of timers) clearInterval(timer)
       await server.close(config['drain-timeout'])

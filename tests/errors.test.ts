@@ -340,6 +340,26 @@ test('what is unknown is 500 with nothing but a request id', async () => {
   expect((await relais.call('GET', m)).status).toBe(200)
 })
 
+test('a body that is JSON by its type and empty is none', async () => {
+  const headers = { 'content-type': 'application/json' }
+  expectProblem(await relais.call('DELETE', `${m}/aliases/nope`, { headers }), 'alias.not-found')
+})
+
+test('where only some words will do, the fault names them', async () => {
+  const { body } = await relais.call('POST', `${m}/versions/1/stage`, { body: { stage: 'prod' } })
+  expect(body.errors).toEqual([
+    { pointer: '/stage', code: 'schema', message: 'one of None, Staging, Production, Archived' },
+  ])
+  const short = { sub: 'a', role: 'viewer', ttl_seconds: 0 }
+  const { text } = await relais.call('POST', '/api/v1/tokens', { body: short })
+  expect(text).toContain('a whole number of at least 1, at most ')
+})
+
+test('probes of HTTP/1.0, which name no host, are answered', async () => {
+  expect((await sendRaw(relais.url, 'GET /health/live HTTP/1.0\r\n\r\n', 500)).status).toBe(200)
+  expect((await sendRaw(relais.url, 'GET /metrics HTTP/1.0\r\n\r\n', 500)).status).toBe(401)
+})
+
 test('requests that are no HTTP end with 4xx and the server goes on', async () => {
   const texts = [
     'GET /api/v1/models HTTP/1.1\r\n\r\n',

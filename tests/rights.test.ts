@@ -422,6 +422,15 @@ describe('§14 default deny', () => {
     expect(performance.now() - started).toBeLessThan(1000)
   })
 
+  test('§14 nobody unknown has a body read, on public paths neither', async () => {
+    const chunk = `100000\r\n${'a'.repeat(0x100000)}\r\n`
+    for (const path of ['/health', '/docs/json', '/docs/none', '/version']) {
+      const head = `POST ${path} HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\n`
+      const { status } = await sendRaw(relais.url, head + chunk, 1000)
+      expect([path, status === 404 || status === 405]).toEqual([path, true])
+    }
+  })
+
   test('a guard speaks before the body is validated', async () => {
     const garbage = [{ nonsense: true }, [], 'text', 7]
     for (const { method, path, right } of probes) {

@@ -282,6 +282,8 @@ async function expectFallback(): Promise<void> {
   expect(health.notes).toMatchObject([{ model: 'div', stage_version: 2, serving: 1 }])
   const open = (await relais.call('GET', '/health', { token: null })).body
   expect([open.status, open.notes]).toEqual(['degraded', undefined])
+  const elsewhere = await relais.token('viewer', { sub: 'elsewhere', models: ['other-*'] })
+  expect((await relais.call('GET', '/health', { token: elsewhere })).body.notes).toEqual([])
   const metrics = (await relais.call('GET', '/metrics')).text
   expect(metrics).toContain('model_fallback{model="div",stage="Production"} 1')
   const lines: string[] = []

@@ -1,7 +1,7 @@
 // Rights at work: every verb asks here, and every refused change leaves an audit entry.
 import type { Context } from '../core/context.ts'
 import { Fault } from '../core/fault.ts'
-import { can, globMatches, type Right } from '../core/principal.ts'
+import { can, globMatches, grants, type Principal, type Right } from '../core/principal.ts'
 import type { Audit } from './audit.ts'
 
 export interface Access {
@@ -14,6 +14,14 @@ export interface Access {
   refuse(ctx: Context, action: string, object: string, why: string): Promise<never>
 }
 
+/** What the caller lacks: the right itself, or that their token reaches so far. */
+function shortfall({ role, models }: Principal, right: Right, model?: string): string {
+  const on = model === undefined ? '' : ` on ${model}`
+  const isNarrowed = models !== null && grants[role].has(right)
+  if (!isNarrowed) return `Role ${role} does not carry ${right}${on}.`
+  return `The token is narrowed to ${models.join(', ')}, and so does not carry ${right}${on}.`
+}
+
 export function createAccess(audit: Audit): Access {
   const refuse: Access['refuse'] = async (ctx, action, object, why) => {
     await audit.denied(ctx, action, object)
@@ -23,8 +31,7 @@ export function createAccess(audit: Audit): Access {
     refuse,
     require: async (ctx, right, model, action) => {
       if (can(ctx.principal, right, model)) return
-      const on = model === undefined ? '' : ` on ${model}`
-      const why = `Role ${ctx.principal.role} does not carry ${right}${on}.`
+      const why = shortfall(ctx.principal, right, model)
       if (action === undefined) throw new Fault('access.denied', why)
       await refuse(ctx, action, model === undefined ? '*' : `model/${model}`, why)
     },

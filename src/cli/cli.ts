@@ -1,4 +1,6 @@
 // From words to a command to an exit code: 0 done, 1 refused or failed, 2 wrong usage.
+import { writeSync } from 'node:fs'
+
 import {
   type Command,
   CommandError,
@@ -35,8 +37,24 @@ export const commands: readonly Command[] = [
 
 const isPerson = process.stderr.isTTY
 
+/** Writes all of it before it returns: a pipe takes 64 KB, and what waits is lost when we end. */
+function writeOut(text: string): void {
+  let rest = Buffer.from(text)
+  while (rest.length > 0) {
+    try {
+      rest = rest.subarray(writeSync(1, rest))
+    } catch (error) {
+      const { code } = error as { code?: string }
+      // The reader has seen enough, as `head` does.
+      if (code === 'EPIPE') return
+      if (code !== 'EAGAIN') throw error
+      Bun.sleepSync(5)
+    }
+  }
+}
+
 const output: Output = {
-  line: (text) => void process.stdout.write(`${text}\n`),
+  line: (text) => writeOut(`${text}\n`),
   note: (text) => void process.stderr.write(`${text}\n`),
   progress: (text) => {
     if (isPerson) process.stderr.write(`\r\u001b[K${text}`)

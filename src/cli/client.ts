@@ -3,7 +3,7 @@ import { readFileSync } from 'node:fs'
 
 import type { FaultCode } from '../core/fault.ts'
 import type { Args } from './command.ts'
-import { CommandError } from './command.ts'
+import { CommandError, UsageError } from './command.ts'
 
 type Env = Record<string, string | undefined>
 
@@ -35,7 +35,8 @@ const advice: Partial<Record<FaultCode, string>> = {
   'model.unknown-domain': 'Export the model with standard ONNX operators only.',
   'schema.invalid': 'Correct the file given with --schema.',
   'input.invalid': 'Correct the rows; the columns are described at /docs.',
-  'request.too-large': 'Send fewer rows, or let the operator raise the limit.',
+  'request.too-large':
+    'Send less, or let the operator raise --max-model (files) or --max-body (rows).',
   'service.starting': 'Try again in a moment.',
   'service.draining': 'Try again when the server is back.',
   'model.loading': 'Try again in a moment.',
@@ -88,6 +89,9 @@ const isStreamed = (body: unknown): body is Streamed =>
 
 export function clientOf(args: Args, env: Env): Client {
   const url = (args.text('url') ?? env.RELAIS_URL ?? 'http://127.0.0.1:8080').replace(/\/+$/, '')
+  if (!/^https?:$/.test(URL.parse(url)?.protocol ?? '')) {
+    throw new UsageError(`'${url}' is no address; write for example http://127.0.0.1:8080`)
+  }
   const token = tokenOf(args, env)
   const call: Client['call'] = async (method, path, body) => {
     const headers: Record<string, string> = {}
@@ -120,4 +124,10 @@ export function clientOf(args: Args, env: Env): Client {
   }
 }
 
-export const modelPath = (name: string): string => `/api/v1/models/${encodeURIComponent(name)}`
+/** Name of a model as a part of a path. Throws for dots, which URLs take for folders. */
+export function namePart(name: string): string {
+  if (name === '.' || name === '..') throw new UsageError(`no model can be named ${name}`)
+  return encodeURIComponent(name)
+}
+
+export const modelPath = (name: string): string => `/api/v1/models/${namePart(name)}`

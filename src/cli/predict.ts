@@ -3,8 +3,27 @@ import { readFileSync } from 'node:fs'
 
 import { parse } from 'csv-parse/sync'
 
-import { clientOf } from './client.ts'
+import { clientOf, namePart } from './client.ts'
 import { clientOptions, type Command, CommandError, table, UsageError } from './command.ts'
+
+/** Numbers that a double would change travel as they are written. */
+const { rawJSON, isRawJSON } = JSON as unknown as {
+  rawJSON: (text: string) => object
+  isRawJSON: (value: unknown) => boolean
+}
+
+const parseExactly = JSON.parse as (
+  text: string,
+  reviver: (key: string, value: unknown, context: { source?: string }) => unknown,
+) => unknown
+
+function exactly(text: string): unknown {
+  return parseExactly(text, (_key, value, { source }) => {
+    const isChanged =
+      typeof value === 'number' && Math.abs(value) > Number.MAX_SAFE_INTEGER && source !== undefined
+    return isChanged ? rawJSON(source) : value
+  })
+}
 
 type Row = Record<string, unknown> | unknown[]
 type Properties = Record<string, { type?: string }>
@@ -19,6 +38,8 @@ interface Content {
   }
 }
 
+const notation = /^[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?$/i
+
 /** A CSV cell as the column's type wants it; the server checks, here is only the notation. */
 function cell(text: string, type: string | undefined): unknown {
   if (text === '') return null
@@ -27,8 +48,10 @@ function cell(text: string, type: string | undefined): unknown {
     if (/^true$/i.test(text)) return true
     if (/^false$/i.test(text)) return false
   }
-  const number = Number(text)
-  return Number.isNaN(number) ? text : number
+  // Anything else, `Infinity` or `0x10` among it, is for the server to refuse.
+  if (!notation.test(text) || !Number.isFinite(Number(text))) return text
+  const isWide = /^-?\d+$/.test(text) && !Number.isSafeInteger(Number(text))
+  return isWide ? rawJSON(BigInt(text).toString()) : Number(text)
 }
 
 function fromCsv(text: string, properties: Properties): Row[] {
@@ -41,23 +64,29 @@ function fromCsv(text: string, properties: Properties): Row[] {
 }
 
 function fromJson(text: string): Row[] {
-  const value = JSON.parse(text) as unknown
+  const value = exactly(text)
   if (Array.isArray(value)) return value as Row[]
   const { instances } = value as { instances?: unknown }
   if (Array.isArray(instances)) return instances as Row[]
   throw new CommandError('the JSON is neither a list of rows nor {"instances": [...]}')
 }
 
+/** With several outputs, a prediction is an object by output name. */
+const isNamed = (prediction: unknown): prediction is object =>
+  typeof prediction === 'object' &&
+  prediction !== null &&
+  !Array.isArray(prediction) &&
+  !isRawJSON(prediction)
+
 function shownRow(prediction: unknown, at: number): string[] {
-  if (typeof prediction !== 'object' || prediction === null || Array.isArray(prediction)) {
+  if (!isNamed(prediction)) {
     return [String(at + 1), JSON.stringify(prediction)]
   }
   return [String(at + 1), ...Object.values(prediction).map((value) => JSON.stringify(value))]
 }
 
 function headingsOf(first: unknown): string[] {
-  const isObject = typeof first === 'object' && first !== null && !Array.isArray(first)
-  return ['ROW', ...(isObject ? Object.keys(first) : ['prediction'])]
+  return ['ROW', ...(isNamed(first) ? Object.keys(first) : ['prediction'])]
 }
 
 interface Answer {
@@ -80,7 +109,7 @@ export const predict: Command = {
     const file = args.text('input')
     if (file === undefined) throw new UsageError('--input is required')
     const client = clientOf(args, env)
-    const path = `/v1/models/${encodeURIComponent(name)}:predict`
+    const path = `/v1/models/${namePart(name)}:predict`
     let instances: Row[]
     try {
       const text = readFileSync(file, 'utf8')
@@ -95,11 +124,12 @@ export const predict: Command = {
       if (error instanceof CommandError) throw error
       throw new CommandError(`cannot read ${file}: ${(error as Error).message}`)
     }
-    const answer = await client.json<Answer>('POST', path, { instances })
+    const text = await (await client.call('POST', path, { instances })).text()
     if (args.flag('json')) {
-      output.line(JSON.stringify(answer))
+      output.line(text)
       return 0
     }
+    const answer = exactly(text) as Answer
     output.note(`${name} version ${answer.model_version}`)
     const rows = answer.predictions.map(shownRow)
     for (const line of table(headingsOf(answer.predictions[0]), rows)) output.line(line)

@@ -1,5 +1,5 @@
 // relais push: uploads a model file with what is known about it.
-import { createReadStream, existsSync, readFileSync, statSync } from 'node:fs'
+import { createReadStream, readFileSync, statSync } from 'node:fs'
 
 import { clientOf, modelPath, type Streamed } from './client.ts'
 import {
@@ -116,7 +116,9 @@ export const push: Command = {
   run: async (args, output, env) => {
     const [name, file] = args.words as [string, string]
     const metadata = metadataOf(args)
-    if (!existsSync(file)) throw new CommandError(`there is no file ${file}`)
+    if (!statSync(file, { throwIfNoEntry: false })?.isFile()) {
+      throw new CommandError(`there is no file ${file}`)
+    }
     const form = formOf(file, metadata, (text) => output.progress(text))
     const path = `${modelPath(name)}/versions`
     const pushed = await clientOf(args, env).json<Pushed>('POST', path, form)

@@ -61,17 +61,25 @@ export const serve: Command = {
         output.note(`relais: the database failed (${String(error)}); ending, restart me`)
         fatal.resolve(1)
       })
-      const url = await app.start()
+      const told = untilTold(() => app.stop(), fatal.promise)
+      const url = await Promise.race([app.start(), told])
+      if (typeof url === 'number') return url
       output.note(`relais: serving ${url}  docs ${url}/docs  data ${settled.data}`)
       if (isFirst) output.note(`relais: the first token is in ${settled.data}/admin.token`)
-      return await untilTold(() => app.stop(), fatal.promise)
+      return await told
     } catch (error) {
       if (error instanceof AlreadyRunningError) {
         throw new CommandError(error.message, 'Stop it first, or pass another --data.')
       }
       if (error instanceof NewerSchemaError) throw new CommandError(error.message)
       if ((error as { code?: string }).code === 'EADDRINUSE') {
-        throw new CommandError(`port ${settled.port} is in use`, 'Pass another --port.')
+        const listen = settled['metrics-listen']
+        throw listen === ''
+          ? new CommandError(`port ${settled.port} is in use`, 'Pass another --port.')
+          : new CommandError(
+              `port ${settled.port} or ${listen} is in use`,
+              'Pass another --port or --metrics-listen.',
+            )
       }
       throw error
     }

@@ -10,8 +10,8 @@ export interface HealthOptions {
   strictReady: boolean
   readyWhenEmpty: boolean
   version: string
-  /** True when the caller presented a valid token. */
-  identified: (request: Request) => Promise<boolean>
+  /** Names of models that the caller may read about; null without a valid token. */
+  readable: (request: Request) => Promise<((model: string) => boolean) | null>
 }
 
 interface Answer {
@@ -51,8 +51,9 @@ export function healthRoutes(guard: Guard, options: HealthOptions) {
     const { status, code } = judge(report)
     set.status = code
     const { notes, ...shown } = report
-    const identified = await options.identified(exchangeOf(request).request)
-    return { status, ...shown, ...(identified ? { notes } : {}) }
+    const readable = await options.readable(exchangeOf(request).request)
+    const known = readable && { notes: notes.filter(({ model }) => readable(model)) }
+    return { status, ...shown, ...known }
   }
   const open = 'health' as const
   return new Elysia()

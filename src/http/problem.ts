@@ -24,7 +24,35 @@ export function problemResponse(
 /** Parts of Elysia's validation error that are used. */
 interface ElysiaValidation {
   type: string
-  all: readonly { path?: string; message?: string }[]
+  all: readonly Misfit[]
+}
+
+interface Choice {
+  const?: unknown
+  type?: string
+  minimum?: number
+  maximum?: number
+}
+
+interface Misfit {
+  path?: string
+  message?: string
+  schema?: { anyOf?: readonly Choice[] }
+}
+
+/** What was expected; where only some words or numbers will do, those. */
+function expectation({ message, schema }: Misfit): string {
+  const choices = schema?.anyOf ?? []
+  const words = choices.map((choice) => choice.const)
+  if (words.length > 0 && words.every((word) => typeof word === 'string')) {
+    return `one of ${words.join(', ')}`
+  }
+  // Elysia takes whole numbers as text, too: the second choice is the number itself.
+  const number = choices.find(({ type }) => type === 'integer')
+  if (!number) return message ?? 'does not fit the schema'
+  const { minimum, maximum } = number
+  const least = minimum === undefined ? '' : ` of at least ${minimum}`
+  return `a whole number${least}${maximum === undefined ? '' : `, at most ${maximum}`}`
 }
 
 function flawsOf(error: ElysiaValidation): Flaw[] {
@@ -32,7 +60,7 @@ function flawsOf(error: ElysiaValidation): Flaw[] {
   const flaws = error.all.slice(0, 50).map((item) => ({
     pointer: `${where}${item.path ?? ''}`,
     code: 'schema',
-    message: item.message ?? 'does not fit the schema',
+    message: expectation(item),
   }))
   return flaws.length > 0 ? flaws : [{ pointer: where, code: 'schema', message: 'not accepted' }]
 }

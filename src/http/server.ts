@@ -41,6 +41,13 @@ const uploadPath = /^\/api\/v1\/models\/[^/]+\/versions$/
 /** Longer than the slowest prediction with its one retry; uploads and promotions get more. */
 const idleSeconds = 60
 
+/** HTTP/1.0 probes send no Host; their URL is a bare path, which nothing behind would parse. */
+function absolute(request: Request): Request {
+  return request.url.startsWith('/')
+    ? new Request(`http://localhost${request.url}`, request)
+    : request
+}
+
 interface RouteSeries {
   requests: CounterSeries
   duration: HistogramSeries
@@ -55,28 +62,41 @@ function inMilliseconds(micros: number): string {
   return `${Math.floor(micros / 1000)}.${thousandths[micros % 1000] as string}`
 }
 
+const methodNumbers: Record<string, number> = {
+  GET: 1,
+  POST: 2,
+  PUT: 3,
+  PATCH: 4,
+  DELETE: 5,
+  HEAD: 6,
+}
+
 /** Resolves the HTTP series of a route, method and status once. */
 function httpSeries(
   metrics: Metrics,
   log: Log,
 ): (exchange: Exchange, status: number) => RouteSeries {
-  const known = new Map<string, RouteSeries>()
+  // Templates are constants with a hash already made; a key joined per request would need a new one.
+  const known = new Map<string, Map<number, RouteSeries>>()
   return (exchange, status) => {
-    const { method } = exchange.request
-    const key = `${method} ${status} ${exchange.route}`
-    const found = known.get(key)
-    if (found) return found
     const { route, routeClass } = exchange
-    const labels = { method, route, route_class: routeClass }
+    const { method } = exchange.request
+    const ofRoute = known.get(route) ?? new Map<number, RouteSeries>()
+    const key = status * 16 + (methodNumbers[method] ?? 0)
+    const found = ofRoute.get(key)
+    if (found) return found
+    // Methods nobody declared share one label: a client must not be able to make series.
+    const shown = method in methodNumbers ? method : 'other'
+    const labels = { method: shown, route, route_class: routeClass }
     const series = {
       requests: metrics.httpRequests.of({ ...labels, code: String(status) }),
       duration: metrics.httpDuration.of({
         ...labels,
         status_class: `${Math.floor(status / 100)}xx`,
       }),
-      logHead: log.accessHead(`"method":"${method}","route":"${route}","status":${status}`),
+      logHead: log.accessHead(`"method":"${shown}","route":"${route}","status":${status}`),
     }
-    known.set(key, series)
+    known.set(route, ofRoute.set(key, series))
     return series
   }
 }
@@ -104,7 +124,7 @@ export class HttpServer {
       idleTimeout: idleSeconds,
       // Room for the form around an upload; smaller limits are kept per route.
       maxRequestBodySize: Math.max(maxUpload, maxBody) + (1 << 20),
-      fetch: (request) => this.answer(request),
+      fetch: (request) => this.answer(absolute(request)),
     })
     return `http://${host.includes(':') ? `[${host}]` : host}:${this.server.port}`
   }
@@ -171,7 +191,8 @@ export class HttpServer {
     let handled = request
     if (uploadPath.test(path) && request.method === 'POST') {
       this.server?.timeout(request, Math.min(255, Math.ceil(this.options.uploadTimeout / 1000)))
-    } else if (bodyMethods.has(request.method)) {
+    } else if (bodyMethods.has(request.method) && exchange.caller !== null) {
+      // Nobody unknown has a body read: what is public takes none.
       this.server?.timeout(request, 0)
       handled = await this.limited(request)
     }

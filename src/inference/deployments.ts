@@ -54,6 +54,7 @@ const keyOf = (row: VersionRow, lane: string): string => `${row.id}@${lane}`
 
 export class Deployments {
   started = false
+  private closing = false
   private readonly options: DeploymentsOptions
   private readonly lanes: Lanes
   private readonly budget: Budget
@@ -87,8 +88,11 @@ export class Deployments {
 
   /** Loads everything that should be served; call once. Models that fail leave a note, no more. */
   async start(): Promise<void> {
-    for (const name of await modelNames(this.options.db.read)) await this.reconcile(name)
-    this.started = true
+    for (const name of await modelNames(this.options.db.read)) {
+      if (this.closing) return
+      await this.reconcile(name)
+    }
+    this.started = !this.closing
   }
 
   /** Closes the gap between registry and engines for one model. */
@@ -156,6 +160,7 @@ export class Deployments {
   }
 
   async close(): Promise<void> {
+    this.closing = true
     await this.inOrder(() => Promise.resolve())
     this.lanes.close()
   }

@@ -113,7 +113,7 @@ export function predictDoor(options: PredictDoorOptions): Door {
       const text = byRow
         ? `{"predictions":${encoder.rows(answer)}`
         : `{"${form === 'inputs' ? 'outputs' : 'predictions'}":${encoder.tensors(answer)}`
-      return exchange.seal(`${text},"id":"${exchange.ownId}"${tail}`, 'application/json')
+      return exchange.seal(`${text},"id":"${exchange.ownId}"${tail}`)
     } catch (error) {
       throw deployment.failed(error, metrics)
     } finally {

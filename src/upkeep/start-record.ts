@@ -63,6 +63,11 @@ export class StartRecord {
     this.write({ failures: 0, good })
   }
 
+  /** Told to stop before all was loaded, which says nothing against the versions. */
+  interrupted(): void {
+    this.write({ ...this.stored, failures: Math.max(0, this.stored.failures - 1) })
+  }
+
   private write(stored: Stored): void {
     this.stored = stored
     const temporary = `${this.path}.${process.pid}`

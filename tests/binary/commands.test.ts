@@ -194,6 +194,35 @@ describe('predict', () => {
     expect(labels).toEqual(customers.outputs.output_label!.slice(0, 20))
   })
 
+  test('64-bit integers are exact on the way in and out, and no notation is guessed at', async () => {
+    const model = join(import.meta.dir, '../models/identity-int64.onnx')
+    expect((await server.cli(['push', 'wide', model])).code).toBe(0)
+    expect((await server.cli(['promote', 'wide', '1', '--to', 'Production'])).code).toBe(0)
+    const cells = ['9007199254740993', '-9223372036854775808']
+    for (const [file, text] of [
+      ['wide.csv', `f0,f1\n${cells.join(',')}\n`],
+      ['wide.json', `[[${cells.join(',')}]]`],
+    ] as const) {
+      const args = ['predict', 'wide', '--input', rowsFile(file, text)]
+      expect((await server.cli(args)).out).toContain(`[${cells.join(',')}]`)
+      expect((await server.cli([...args, '--json'])).out).toContain(`[[${cells.join(',')}]]`)
+    }
+    const odd = rowsFile('odd.csv', 'f0,f1\n0x10,Infinity\n')
+    const { code, err } = await server.cli(['predict', 'wide', '--input', odd])
+    expect([code, err.includes('/instances/0/f0'), err.includes('null')]).toEqual([1, true, false])
+  })
+
+  test('an answer longer than a pipe holds arrives whole', async () => {
+    const many = Array.from({ length: 3000 }, () => rows[0])
+    const answer = await json([
+      'predict',
+      'iris',
+      '--input',
+      rowsFile('l.json', JSON.stringify(many)),
+    ])
+    expect(answer.predictions.length).toBe(3000)
+  })
+
   test('faults name the place', async () => {
     const file = rowsFile('bad.json', JSON.stringify([{ ...objects[0], petal_width: 'wide' }]))
     const { code, err } = await server.cli(['predict', 'iris', '--input', file])

@@ -173,6 +173,15 @@ for (const signal of ['SIGTERM', 'SIGINT'] as const) {
   }, 30_000)
 }
 
+test('§32 SIGTERM while the models are loaded exits 0 and is no failed start', async () => {
+  for (let round = 0; round < 4; round += 1) {
+    // `startTime` sends SIGTERM at the first sign of life, before the models are there.
+    await startTime(prepared, '/health/live')
+    const { failures } = JSON.parse(readFileSync(join(prepared, 'starts.json'), 'utf8'))
+    expect(failures).toBe(0)
+  }
+}, 30_000)
+
 test('SIGTERM without requests ends within 2 s and leaves no process behind', async () => {
   const server = await serve()
   await promoteExample(server, 'iris')

@@ -85,6 +85,8 @@ describe('wrong usage exits 2 and says what is wrong', () => {
     [['quarantine', 'clear', 'iris'], 'missing VERSION'],
     [['models', 'iris', '2'], 'unexpected 2'],
     [['models', '--url'], '--url'],
+    [['models', '--url', 'here'], "'here' is no address"],
+    [['models', '..'], 'no model can be named ..'],
     [['predict', 'iris'], '--input is required'],
     [['token', 'create', '--sub', 'a'], '--sub and --role are required'],
     [['token', 'create', '--sub', 'a', '--role', 'king'], '--role is one of viewer'],
@@ -120,6 +122,7 @@ describe('what fails exits 1 and says what to do next', () => {
     [['doctor', ...away], 'no answer from', 'relais serve'],
     [['models', '--token-file', '/nowhere', ...away], 'cannot read /nowhere', '--token-file'],
     [['push', 'iris', '/nowhere.onnx', ...away], 'there is no file /nowhere.onnx', ''],
+    [['push', 'iris', '/tmp', ...away], 'there is no file /tmp', ''],
     [
       ['push', 'iris', '/dev/null', '--schema', '/nowhere.json', ...away],
       'cannot read /nowhere.json',
