@@ -132,11 +132,12 @@ export async function runCli(
   env: Record<string, string | undefined>,
 ): Promise<number> {
   const [first] = argv
+  const topic = asksForHelp(first) ? find(argv.slice(1)) : undefined
   if (first === undefined || asksForHelp(first)) {
-    output.line(overview())
+    output.line(topic ? helpOf(topic) : overview())
     return 0
   }
-  const command = find(argv)
+  const command = first === '--version' ? version : find(argv)
   if (!command) return unknown(argv)
   const rest = argv.slice(command.name.split(' ').length)
   if (rest.includes('--help') || rest.includes('-h')) {

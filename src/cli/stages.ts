@@ -1,4 +1,5 @@
 // relais promote, rollback, quarantine clear, models.
+import { stageNamed } from '../registry/stages.ts'
 import { clientOf, modelPath } from './client.ts'
 import { type Cell, clientOptions, type Command, numberOf, table, UsageError } from './command.ts'
 
@@ -7,6 +8,10 @@ interface Moved {
   live_version: number | null
   archived: number[]
 }
+
+/** Stage names in any case; what is none is left for the server to refuse. */
+const canonical = (text: string | undefined): string | undefined =>
+  text === undefined ? undefined : (stageNamed(text) ?? text)
 
 export const promote: Command = {
   name: 'promote',
@@ -22,8 +27,9 @@ export const promote: Command = {
   example: 'relais promote iris 3 --to Production --reason "passed review"',
   run: async (args, output, env) => {
     const [name, version] = args.words as [string, string]
-    const to = args.text('to')
-    if (to === undefined) throw new UsageError('--to is required')
+    const wanted = args.text('to')
+    if (wanted === undefined) throw new UsageError('--to is required')
+    const to = canonical(wanted)
     const path = `${modelPath(name)}/versions/${numberOf(version, 'VERSION')}/stage`
     const reason = args.text('reason')
     const body = {
@@ -67,8 +73,8 @@ export const rollback: Command = {
   run: async (args, output, env) => {
     const [name] = args.words as [string]
     const given = {
-      stage: args.text('stage'),
-      demote_to: args.text('demote-to'),
+      stage: canonical(args.text('stage')),
+      demote_to: canonical(args.text('demote-to')),
       reason: args.text('reason'),
     }
     const body = Object.fromEntries(

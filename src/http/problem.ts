@@ -7,7 +7,10 @@ export function faultHeaders(fault: Fault): Record<string, string> {
   if (fault.retryAfter !== undefined) headers['retry-after'] = String(Math.ceil(fault.retryAfter))
   const { allow } = fault.members ?? {}
   if (Array.isArray(allow)) headers.allow = allow.join(', ')
-  if (fault.status === 401) headers['www-authenticate'] = `Bearer error="invalid_token"`
+  // RFC 6750 §3.1: no error code when no token was sent.
+  const challenge = fault.code === 'auth.missing' ? 'Bearer' : 'Bearer error="invalid_token"'
+  if (fault.status === 401) headers['www-authenticate'] = challenge
+  if (fault.code === 'service.draining') headers.connection = 'close'
   return headers
 }
 

@@ -137,6 +137,8 @@ export class HttpServer {
       if (this.inFlight === 0) resolve()
     })
     const late = new Promise<void>((resolve) => setTimeout(resolve, timeout))
+    // No new connections from here on; those that are open are told to close with their answer.
+    void this.server?.stop(false)
     await Promise.race([done, late])
     await this.server?.stop(true)
   }
@@ -193,7 +195,8 @@ export class HttpServer {
       this.server?.timeout(request, Math.min(255, Math.ceil(this.options.uploadTimeout / 1000)))
     } else if (bodyMethods.has(request.method) && exchange.caller !== null) {
       // Nobody unknown has a body read: what is public takes none.
-      this.server?.timeout(request, 0)
+      // A promotion may take long; a body that never comes must not.
+      this.server?.timeout(request, 255)
       handled = await this.limited(request)
     }
     remember(handled, exchange)

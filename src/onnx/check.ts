@@ -22,8 +22,10 @@ export class Flaws {
   }
   demandNone(): void {
     if (this.list.length === 0) return
-    const count = this.full ? `${mostFlaws} or more` : String(this.list.length)
-    throw new Fault('input.invalid', `${count} places do not fit; see errors.`, {
+    const { length } = this.list
+    const count = this.full ? `${mostFlaws} or more places do` : `${length} places do`
+    const what = length === 1 ? '1 place does' : count
+    throw new Fault('input.invalid', `${what} not fit; see errors.`, {
       errors: this.list,
     })
   }

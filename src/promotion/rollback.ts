@@ -132,6 +132,8 @@ export async function clearQuarantine(
   const model = await findModel(s.db.read, at.name)
   const row = await findVersion(s.db.read, model, at.version)
   await s.access.require(ctx, `stage:${row.stage as Stage}`, at.name, action)
+  // What changes nothing leaves no entry.
+  if (row.quarantinedAt === null) return viewVersion(s.db.read, model, row)
   const why = await tryAgain(s, row)
   if (why !== null) throw new Fault('version.failed', `The trial failed again: ${why}.`)
   const result = await s.audit.change(ctx, { action, input: at }, async (tx) => {
