@@ -1,3 +1,4 @@
+// Writes multilayer perceptrons of any size, and computes what they answer without ONNX Runtime.
 import { type FileHandle, open } from 'node:fs/promises'
 
 import protobuf from 'protobufjs/minimal.js'
@@ -162,4 +163,27 @@ export async function writeMlp(path: string, opts: MlpSize): Promise<void> {
       await writeAll(file, new Uint8Array(part.buffer, 0, part.byteLength))
     }
   }
+}
+
+/** What the same network answers for one row, computed in doubles from its definition. */
+export function mlpReference(opts: MlpSize, row: readonly number[]): number[] {
+  const widths = [opts.inputs, ...opts.hidden, opts.outputs]
+  const fill = randomFloats(opts.seed ?? 1)
+  let values = Float64Array.from(row, Math.fround)
+  for (let layer = 1; layer < widths.length; layer += 1) {
+    const columns = widths[layer] ?? 0
+    const weights = new Float32Array(values.length * columns)
+    fill(weights, Math.sqrt(6 / values.length))
+    const bias = new Float32Array(columns)
+    fill(bias, 0.1)
+    const sums = Float64Array.from(bias)
+    values.forEach((value, from) => {
+      for (let to = 0; to < columns; to += 1) sums[to]! += value * weights[from * columns + to]!
+    })
+    values = layer === widths.length - 1 ? sums : sums.map((sum) => Math.max(0, sum))
+  }
+  const highest = Math.max(...values)
+  const powers = [...values].map((value) => Math.exp(value - highest))
+  const total = powers.reduce((sum, power) => sum + power, 0)
+  return powers.map((power) => power / total)
 }
