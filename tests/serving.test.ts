@@ -1,5 +1,5 @@
-import { Database } from 'bun:sqlite'
 // What is loaded and when: budget, lanes, hot swaps, start and stop (RULES §5, §7, §32).
+import { Database } from 'bun:sqlite'
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'bun:test'
 import { cpSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
@@ -55,6 +55,22 @@ describe('§7 the budget of memory', () => {
       expect([kept.status, kept.body.model_version]).toEqual([200, '2'])
       expect(performance.now() - held).toBeLessThan(25)
       expect((await post(relais, 'iris', body)).body.model_version).toBe('1')
+    } finally {
+      await relais.close()
+    }
+  }, 30_000)
+
+  test('a version that was loaded on demand is gone once it is deleted', async () => {
+    const relais = await startRelais()
+    try {
+      await serveIris(relais)
+      expect((await relais.pushExample('iris', 'iris')).status).toBe(201)
+      const ask = () => relais.predict('iris', [iris.rows[0]], { at: 'versions/2' })
+      expect((await ask()).status).toBe(200)
+      expect((await relais.call('DELETE', '/api/v1/models/iris/versions/2')).status).toBe(200)
+      await until(async () => (await ask()).status === 404)
+      await relais.call('POST', '/api/v1/models/iris/versions/2/restore')
+      expect((await ask()).status).toBe(200)
     } finally {
       await relais.close()
     }

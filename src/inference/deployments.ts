@@ -9,26 +9,18 @@ import type { Storage } from '../storage/storage.ts'
 import type { Log } from '../telemetry/log.ts'
 import type { Metrics } from '../telemetry/metrics.ts'
 import { Deployment, isHeavy, memoryOf } from './deployment.ts'
-import { type Desired, desiredOf, type DesiredStage, modelNames } from './desired.ts'
+import {
+  type Desired,
+  desiredOf,
+  type DesiredStage,
+  isSound,
+  modelNames,
+  versionRow,
+} from './desired.ts'
 import { Budget, Lanes } from './lanes.ts'
 import { publishRoute, unpublish } from './publish.ts'
+import type { Route, ServedStage } from './route.ts'
 import type { ChildHome } from './spawn.ts'
-
-export interface ServedStage {
-  /** What the registry says is live. */
-  live: number | null
-  serving: Deployment | null
-  /** Why it is not the live version that serves; empty when it is. */
-  why: string
-}
-
-export interface Route {
-  model: string
-  modelId: string
-  stages: Record<DesiredStage['stage'], ServedStage>
-  /** Lower-cased alias → version number. */
-  aliases: ReadonlyMap<string, number>
-}
 
 export interface DeploymentsOptions {
   db: Db
@@ -224,6 +216,7 @@ export class Deployments {
     if (!desired) {
       const gone = this.routes.get(name)
       this.routes.delete(name)
+      if (gone) await this.forgetAsked(gone.modelId, () => false)
       if (gone) this.retire(gone.modelId, new Set())
       unpublish(this.options.metrics, name)
       return
@@ -232,6 +225,7 @@ export class Deployments {
     const before = this.routes.get(name)
     this.routes.set(name, route)
     publishRoute(this.options, route, before)
+    await this.forgetAsked(desired.model.id, isSound)
     const kept = await this.keepAliases(desired, route)
     this.retire(desired.model.id, kept)
   }
@@ -342,13 +336,22 @@ export class Deployments {
       .sort((a, b) => a.lastUsed - b.lastUsed)[0]
   }
 
+  /** What was loaded on demand and has been deleted or put aside since is not found any more. */
+  private async forgetAsked(modelId: string, keep: (row: VersionRow) => boolean): Promise<void> {
+    for (const [key, { row }] of this.onDemand) {
+      if (row.modelId !== modelId) continue
+      const now = await versionRow(this.options.db.read, modelId, row.version)
+      if (now?.id !== row.id || !keep(now)) this.onDemand.delete(key)
+    }
+  }
+
   /** Lets go of what the model had loaded and no longer needs, after its last request. */
   private retire(modelId: string, kept: ReadonlySet<Deployment>): void {
     for (const { deployment } of this.loaded.values()) {
       if (deployment.row.modelId !== modelId || kept.has(deployment)) continue
       if (this.pinned.has(deployment.row.id)) continue
       const asked = this.onDemand.get(`${modelId}/${deployment.version}`) === deployment
-      if (asked && kept.size > 0 && deployment.row.deletedAt === null) continue
+      if (asked) continue
       deployment.retiring = true
       void deployment.drained().then(() => {
         // It may have been wanted again while its last requests ran.

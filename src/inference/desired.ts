@@ -28,10 +28,12 @@ export interface Desired {
   aliases: { alias: string; row: VersionRow }[]
 }
 
-const sound = (row: VersionRow): boolean =>
+/** May this version serve at all? */
+export const isSound = (row: VersionRow): boolean =>
   row.servability === 'servable' && row.quarantinedAt === null && row.deletedAt === null
 
-async function versionRow(
+/** A version by number, deleted ones included. */
+export async function versionRow(
   q: Queries,
   modelId: string,
   version: number,
@@ -53,7 +55,7 @@ async function inGrace(
   const emptied = await emptiedStage(q, modelId, stage)
   if (!emptied || emptied.until + grace <= Date.now()) return null
   const row = await versionRow(q, modelId, emptied.version)
-  return row && sound(row) ? { row, until: emptied.until + grace } : null
+  return row && isSound(row) ? { row, until: emptied.until + grace } : null
 }
 
 async function desiredStage(
@@ -74,7 +76,7 @@ async function desiredStage(
   }
   const earlier = await earlierLives(q, modelId, stage, live.version)
   const beside = (await holdersOf(q, modelId, stage)).toReversed()
-  const ordered = [live, ...earlier, ...beside].filter(sound)
+  const ordered = [live, ...earlier, ...beside].filter(isSound)
   const unique = [...new Map(ordered.map((row) => [row.id, row])).values()]
   // §32: in safe mode the version that served before the failures goes first.
   const { lastGood } = options

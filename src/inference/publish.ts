@@ -1,7 +1,8 @@
 // What is served, as metrics and log lines: written when a route changes, never per request.
 import type { Metrics } from '../telemetry/metrics.ts'
 import type { Deployment } from './deployment.ts'
-import type { DeploymentsOptions, Route, ServedStage } from './deployments.ts'
+import type { DeploymentsOptions } from './deployments.ts'
+import type { Route, ServedStage } from './route.ts'
 
 /** §21: the first metric of the list that the version has. */
 function firstOf(metrics: Record<string, number>, names: readonly string[]): number | undefined {

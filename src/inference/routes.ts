@@ -8,8 +8,9 @@ import type { Door } from '../http/server.ts'
 import type { Tensor } from '../onnx/tensor.ts'
 import { stageNamed } from '../registry/stages.ts'
 import type { Deployment } from './deployment.ts'
-import type { Deployments, Route } from './deployments.ts'
+import type { Deployments } from './deployments.ts'
 import { type Predictor, requirePredict } from './predict.ts'
+import type { Route } from './route.ts'
 import { prefix, type Target, targetOf } from './target.ts'
 
 /** Number of rows and tensors of a body in either form. */

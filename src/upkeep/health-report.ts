@@ -1,7 +1,8 @@
 // What the health routes judge: database, storage, and whether models are served as staged.
 import type { HealthReport } from '../core/health.ts'
 import type { Db } from '../db/db.ts'
-import type { Deployments, ServedStage } from '../inference/deployments.ts'
+import type { Deployments } from '../inference/deployments.ts'
+import type { ServedStage } from '../inference/route.ts'
 import type { Storage } from '../storage/storage.ts'
 
 export interface HealthParts {

@@ -1,7 +1,7 @@
 // Remembers failed starts and the versions that served before them (RULES §32).
 import { readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs'
 
-import type { Route } from '../inference/deployments.ts'
+import type { Route } from '../inference/route.ts'
 
 /** Model → stage → version. */
 type GoodSet = Record<string, Record<string, number>>

@@ -1,0 +1,19 @@
+// What serves a model now, by stage and alias.
+import type { Deployment } from './deployment.ts'
+import type { DesiredStage } from './desired.ts'
+
+export interface ServedStage {
+  /** What the registry says is live. */
+  live: number | null
+  serving: Deployment | null
+  /** Why it is not the live version that serves; empty when it is. */
+  why: string
+}
+
+export interface Route {
+  model: string
+  modelId: string
+  stages: Record<DesiredStage['stage'], ServedStage>
+  /** Lower-cased alias → version number. */
+  aliases: ReadonlyMap<string, number>
+}
