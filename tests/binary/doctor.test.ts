@@ -99,7 +99,7 @@ const canMount =
     0
 
 test.skipIf(!canMount)(
-  'a full disk',
+  'a full disk (only as root, who may mount one)',
   async () => {
     const { uid, gid } = statSync(temporary())
     chownSync(mounted, uid, gid)
