@@ -135,3 +135,14 @@ export function table(headings: readonly string[], rows: readonly (readonly Cell
       .trimEnd(),
   )
 }
+
+/** Prints an answer: exact JSON where that was asked for, else lines for a person. */
+export function print(
+  args: Args,
+  output: Output,
+  answer: unknown,
+  lines: () => readonly string[],
+): void {
+  const shown = args.flag('json') ? [JSON.stringify(answer)] : lines()
+  for (const line of shown) output.line(line)
+}

@@ -12,6 +12,7 @@ import {
   type Command,
   CommandError,
   type Output,
+  print,
   table,
   UsageError,
 } from './command.ts'
@@ -46,14 +47,13 @@ export const audit: Command = {
     const client = clientOf(args, env)
     if (args.flag('verify')) {
       const verdict = await client.json<Verdict>('GET', '/api/v1/audit/verify')
-      if (args.flag('json')) output.line(JSON.stringify(verdict))
-      else if (verdict.valid) output.line(`the chain of ${verdict.entries} entries is whole`)
-      else output.line(`BROKEN: ${verdict.problem}`)
+      const { valid, entries, problem } = verdict
+      const text = valid ? `the chain of ${entries} entries is whole` : `BROKEN: ${problem}`
+      print(args, output, verdict, () => [text])
       return verdict.valid ? 0 : 1
     }
     const page = await client.json<{ entries: Entry[] }>('GET', '/api/v1/audit?limit=100')
-    if (args.flag('json')) output.line(JSON.stringify(page))
-    else {
+    print(args, output, page, () => {
       const rows = page.entries.map((entry) => [
         entry.seq,
         entry.at.slice(0, 19),
@@ -63,8 +63,8 @@ export const audit: Command = {
         entry.count > 1 ? `${entry.outcome} x${entry.count}` : entry.outcome,
       ])
       const headings = ['SEQ', 'AT', 'ACTOR', 'ACTION', 'OBJECT', 'OUTCOME']
-      for (const line of table(headings, rows)) output.line(line)
-    }
+      return table(headings, rows)
+    })
     return 0
   },
 }
@@ -80,15 +80,14 @@ export const doctor: Command = {
     const client = clientOf(args, env)
     const report = await client.json<{ ok: boolean; findings: Finding[] }>('GET', '/api/v1/doctor')
     output.progress('')
-    if (args.flag('json')) output.line(JSON.stringify(report))
-    else {
+    print(args, output, report, () => {
       const rows = report.findings.map(({ check, ok, detail }) => [
         ok ? 'ok' : 'FAIL',
         check,
         detail,
       ])
-      for (const line of table(['', 'CHECK', 'DETAIL'], rows)) output.line(line)
-    }
+      return table(['', 'CHECK', 'DETAIL'], rows)
+    })
     return report.ok ? 0 : 1
   },
 }
@@ -133,9 +132,7 @@ export const backup: Command = {
     const response = await clientOf(args, env).call('GET', '/api/v1/backup')
     const bytes = await save(response, file, output)
     output.progress('')
-    output.line(
-      args.flag('json') ? JSON.stringify({ file, bytes }) : `saved ${bytes} bytes to ${file}`,
-    )
+    print(args, output, { file, bytes }, () => [`saved ${bytes} bytes to ${file}`])
     return 0
   },
 }
@@ -160,7 +157,7 @@ export const restore: Command = {
       const done = await unpack(file, data)
       giveToOwner(data)
       const text = `restored ${done.models} models, ${done.versions} versions, ${done.artifacts} artifacts`
-      output.line(args.flag('json') ? JSON.stringify(done) : text)
+      print(args, output, done, () => [text])
       return 0
     } catch (error) {
       if (error instanceof RestoreError || error instanceof NewerSchemaError) {
@@ -180,7 +177,7 @@ export const version: Command = {
   run: (args, output) => {
     const what = { version: binaryVersion, commit, runtime: `bun ${Bun.version}` }
     const text = `relais ${what.version} (${what.commit}, ${what.runtime})`
-    output.line(args.flag('json') ? JSON.stringify(what) : text)
+    print(args, output, what, () => [text])
     return Promise.resolve(0)
   },
 }

@@ -1,7 +1,15 @@
 // relais promote, rollback, quarantine clear, models.
 import { stageNamed } from '../registry/stages.ts'
 import { clientOf, modelPath } from './client.ts'
-import { type Cell, clientOptions, type Command, numberOf, table, UsageError } from './command.ts'
+import {
+  type Cell,
+  clientOptions,
+  type Command,
+  numberOf,
+  print,
+  table,
+  UsageError,
+} from './command.ts'
 
 interface Moved {
   stage: string
@@ -38,13 +46,12 @@ export const promote: Command = {
       ...(args.flag('keep-existing') ? { archive_existing: false } : {}),
     }
     const moved = await clientOf(args, env).json<Moved>('POST', path, body)
-    if (args.flag('json')) {
-      output.line(JSON.stringify(moved))
-      return 0
-    }
-    const live = moved.live_version === null ? 'nothing' : `version ${moved.live_version}`
-    output.line(`${name} version ${version} is in ${moved.stage}; live there: ${live}`)
-    if (moved.archived.length > 0) output.line(`archived: ${moved.archived.join(', ')}`)
+    const { live_version: number, archived } = moved
+    const live = number === null ? 'nothing' : `version ${number}`
+    print(args, output, moved, () => [
+      `${name} version ${version} is in ${moved.stage}; live there: ${live}`,
+      ...(archived.length > 0 ? [`archived: ${archived.join(', ')}`] : []),
+    ])
     return 0
   },
 }
@@ -82,14 +89,10 @@ export const rollback: Command = {
     )
     const path = `${modelPath(name)}/rollback`
     const done = await clientOf(args, env).json<RolledBack>('POST', path, body)
-    if (args.flag('json')) {
-      output.line(JSON.stringify(done))
-      return 0
-    }
-    output.line(
+    print(args, output, done, () => [
       `${name} serves version ${done.live_version}, was ${done.rolled_back_from ?? 'empty'}`,
-    )
-    for (const { version, to } of done.demoted) output.line(`version ${version} is in ${to}`)
+      ...done.demoted.map(({ version, to }) => `version ${version} is in ${to}`),
+    ])
     return 0
   },
 }
@@ -104,9 +107,7 @@ export const quarantineClear: Command = {
     const [name, version] = args.words as [string, string]
     const path = `${modelPath(name)}/versions/${numberOf(version, 'VERSION')}/quarantine`
     const view = await clientOf(args, env).json<object>('DELETE', path)
-    output.line(
-      args.flag('json') ? JSON.stringify(view) : `${name} version ${version} may serve again`,
-    )
+    print(args, output, view, () => [`${name} version ${version} may serve again`])
     return 0
   },
 }
@@ -202,16 +203,14 @@ export const models: Command = {
         client.json<{ versions: VersionView[] }>('GET', `${path}?${query}`),
       )
       const versions = pages.flatMap((page) => page.versions)
-      if (args.flag('json')) output.line(JSON.stringify({ versions }))
-      else for (const line of table(versionHeadings, versions.map(versionRow))) output.line(line)
+      print(args, output, { versions }, () => table(versionHeadings, versions.map(versionRow)))
       return 0
     }
     const pages = await everyPage((query) =>
       client.json<{ models: ModelView[] }>('GET', `/api/v1/models?${query}`),
     )
     const all = pages.flatMap((page) => page.models)
-    if (args.flag('json')) output.line(JSON.stringify({ models: all }))
-    else {
+    print(args, output, { models: all }, () => {
       const rows = all.map((model) => [
         model.name,
         model.latest_version,
@@ -222,8 +221,8 @@ export const models: Command = {
           .join(' '),
       ])
       const headings = ['MODEL', 'LATEST', 'PRODUCTION', 'STAGING', 'ALIASES']
-      for (const line of table(headings, rows)) output.line(line)
-    }
+      return table(headings, rows)
+    })
     return 0
   },
 }

@@ -7,7 +7,7 @@ import { type Role, roles } from '../core/principal.ts'
 import { closeFoundation, localContext, openFoundation } from '../parts.ts'
 import { createLog } from '../telemetry/log.ts'
 import { clientOf } from './client.ts'
-import { clientOptions, type Command, CommandError, table, UsageError } from './command.ts'
+import { clientOptions, type Command, CommandError, print, table, UsageError } from './command.ts'
 import { actAsOwner } from './owner.ts'
 
 interface Wanted {
@@ -75,7 +75,7 @@ export const tokenCreate: Command = {
     }
     const body = { sub, role, ttl_seconds: ttl / 1000, ...(models ? { models } : {}) }
     const made = await clientOf(args, env).json<{ token: string }>('POST', '/api/v1/tokens', body)
-    output.line(args.flag('json') ? JSON.stringify(made) : made.token)
+    print(args, output, made, () => [made.token])
     return 0
   },
 }
@@ -90,7 +90,7 @@ export const tokenRevoke: Command = {
     const [jti] = args.words as [string]
     const path = `/api/v1/tokens/${encodeURIComponent(jti)}`
     const gone = await clientOf(args, env).json<{ sub: string }>('DELETE', path)
-    output.line(args.flag('json') ? JSON.stringify(gone) : `revoked the token of ${gone.sub}`)
+    print(args, output, gone, () => [`revoked the token of ${gone.sub}`])
     return 0
   },
 }
@@ -113,8 +113,7 @@ export const tokenList: Command = {
   run: async (args, output, env) => {
     const path = '/api/v1/tokens?limit=100'
     const answer = await clientOf(args, env).json<{ tokens: TokenView[] }>('GET', path)
-    if (args.flag('json')) output.line(JSON.stringify(answer))
-    else {
+    print(args, output, answer, () => {
       const rows = answer.tokens.map((token) => [
         token.jti,
         token.sub,
@@ -122,8 +121,8 @@ export const tokenList: Command = {
         token.models?.join(',') ?? 'all',
         token.revoked_at === null ? token.expires_at : 'revoked',
       ])
-      for (const line of table(['JTI', 'SUB', 'ROLE', 'MODELS', 'EXPIRES'], rows)) output.line(line)
-    }
+      return table(['JTI', 'SUB', 'ROLE', 'MODELS', 'EXPIRES'], rows)
+    })
     return 0
   },
 }
@@ -147,7 +146,7 @@ export const keysRotate: Command = {
       '/api/v1/keys/rotate',
       body,
     )
-    output.line(args.flag('json') ? JSON.stringify(made) : `signing with key ${made.kid}`)
+    print(args, output, made, () => [`signing with key ${made.kid}`])
     return 0
   },
 }
