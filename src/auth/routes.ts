@@ -2,6 +2,7 @@
 import { Elysia, t } from 'elysia'
 
 import { can, rights, roles } from '../core/principal.ts'
+import { iso } from '../core/time.ts'
 import type { AuditRow, TokenRow } from '../db/tables.ts'
 import type { Guard } from '../http/guard.ts'
 import { cursorOf, defaultLimit, numericCursorOf, pageOf } from '../http/page.ts'
@@ -20,8 +21,6 @@ export interface AuthRouteDeps {
   /** Makes a new signing key, audited. */
   rotateKeys: (request: Request, retireOld: boolean) => Promise<{ kid: string }>
 }
-
-const iso = (ms: number | null): string | null => (ms === null ? null : new Date(ms).toISOString())
 
 function tokenView(row: TokenRow): object {
   const { jti, sub, role, models, createdBy, createdAt, expiresAt, revokedAt } = row

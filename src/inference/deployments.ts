@@ -3,20 +3,14 @@ import { Fault, toFault } from '../core/fault.ts'
 import { serialQueue } from '../core/queue.ts'
 import type { Db } from '../db/db.ts'
 import type { VersionRow } from '../db/tables.ts'
-import { stageNamed } from '../registry/stages.ts'
+import { findModel } from '../registry/registry.ts'
+import { isSound, stageNamed, versionRow } from '../registry/stages.ts'
 import { resolveVersion } from '../registry/versions.ts'
 import type { Storage } from '../storage/storage.ts'
 import type { Log } from '../telemetry/log.ts'
 import type { Metrics } from '../telemetry/metrics.ts'
 import { Deployment, isHeavy, memoryOf } from './deployment.ts'
-import {
-  type Desired,
-  desiredOf,
-  type DesiredStage,
-  isSound,
-  modelNames,
-  versionRow,
-} from './desired.ts'
+import { type Desired, desiredOf, type DesiredStage, modelNames } from './desired.ts'
 import { Budget, Lanes } from './lanes.ts'
 import { publishRoute, unpublish } from './publish.ts'
 import type { Route, ServedStage } from './route.ts'
@@ -168,9 +162,7 @@ export class Deployments {
 
   private async demand(route: Route, reference: string): Promise<Deployment> {
     const { db } = this.options
-    const model = await desiredOf(db.read, route.model, 0, () => undefined)
-    if (!model) throw new Fault('model.not-found', `No model is named ${route.model}.`)
-    const row = await resolveVersion(db.read, model.model, reference)
+    const row = await resolveVersion(db.read, await findModel(db.read, route.model), reference)
     if (row.servability !== 'servable') {
       const code = row.servability === 'failed' ? 'version.failed' : 'version.not-servable'
       throw new Fault(code, row.reason ?? 'The version cannot be served.')
@@ -274,7 +266,7 @@ export class Deployments {
   private async keepAliases(desired: Desired, route: Route): Promise<Set<Deployment>> {
     const kept = new Set(Object.values(route.stages).flatMap(({ serving }) => serving ?? []))
     for (const { row } of desired.aliases) {
-      if (row.servability !== 'servable' || row.quarantinedAt !== null) continue
+      if (!isSound(row)) continue
       if ([...kept].some((deployment) => deployment.row.id === row.id)) continue
       const { deployment } = await this.attempt(desired.model.name, row, false)
       if (deployment === null) continue

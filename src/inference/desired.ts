@@ -2,14 +2,16 @@
 import { and, eq, isNull } from 'drizzle-orm'
 
 import type { Queries } from '../db/db.ts'
-import { aliases, type ModelRow, models, type VersionRow, versions } from '../db/tables.ts'
+import { aliases, type ModelRow, models, type VersionRow } from '../db/tables.ts'
 import {
   earlierLives,
   emptiedStage,
   holdersOf,
+  isSound,
   liveIn,
   servedStages,
   type Stage,
+  versionRow,
 } from '../registry/stages.ts'
 
 export interface DesiredStage {
@@ -18,7 +20,7 @@ export interface DesiredStage {
   live: VersionRow | null
   /** What may serve, best first; the first that loads does. */
   candidates: VersionRow[]
-  /** Monotonic deadline after which an emptied stage stops serving, or null. */
+  /** Milliseconds since the epoch after which an emptied stage stops serving, or null. */
   graceUntil: number | null
 }
 
@@ -26,23 +28,6 @@ export interface Desired {
   model: ModelRow
   stages: DesiredStage[]
   aliases: { alias: string; row: VersionRow }[]
-}
-
-/** May this version serve at all? */
-export const isSound = (row: VersionRow): boolean =>
-  row.servability === 'servable' && row.quarantinedAt === null && row.deletedAt === null
-
-/** A version by number, deleted ones included. */
-export async function versionRow(
-  q: Queries,
-  modelId: string,
-  version: number,
-): Promise<VersionRow | null> {
-  const [row] = await q
-    .select()
-    .from(versions)
-    .where(and(eq(versions.modelId, modelId), eq(versions.version, version)))
-  return row ?? null
 }
 
 /** §4: a stage emptied a moment ago goes on serving its last live version. */

@@ -11,11 +11,11 @@ import {
   demandMatch,
   demandRevision,
   holdersOf,
+  isServed,
   liveIn,
   type Move,
   moveVersions,
   revisionOf,
-  servedStages,
   type Stage,
 } from '../registry/stages.ts'
 import { viewVersion } from '../registry/versions.ts'
@@ -38,9 +38,6 @@ export interface Moved {
   live_version: number | null
   archived: number[]
 }
-
-export const isServed = (stage: Stage): boolean =>
-  (servedStages as readonly Stage[]).includes(stage)
 
 /** What others are archived by the move, and whether the caller may do that (§11). */
 async function othersToArchive(

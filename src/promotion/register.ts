@@ -7,7 +7,7 @@ import type { Json, ModelRow, VersionRow } from '../db/tables.ts'
 import type { TrialOutcome } from '../inference/trial.ts'
 import { insertModel } from '../registry/models.ts'
 import { demandName, findModel } from '../registry/registry.ts'
-import { type Stage, stageNamed } from '../registry/stages.ts'
+import { demandStage, type Stage } from '../registry/stages.ts'
 import { insertVersion, type VersionFindings, viewVersion } from '../registry/versions.ts'
 import { promote } from './promote.ts'
 import { type Promotion, tryFile } from './promotion.ts'
@@ -24,15 +24,8 @@ export async function admitUpload(
 ): Promise<void> {
   await s.access.require(ctx, 'versions:create', name, action)
   demandName(name)
-  if (stage !== null) await s.access.require(ctx, `stage:${demandStage(stage)}`, name, action)
-}
-
-function demandStage(text: string): Stage {
-  const stage = stageNamed(text)
-  if (stage) return stage
-  const message = 'one of None, Staging, Production, Archived'
-  const errors = [{ pointer: '/stage', code: 'schema', message }]
-  throw new Fault('request.invalid', `There is no stage ${text}.`, { errors })
+  if (stage !== null)
+    await s.access.require(ctx, `stage:${demandStage(stage, '/stage')}`, name, action)
 }
 
 async function findOrCreate(tx: Queries, ctx: Context, name: string): Promise<ModelRow> {
@@ -111,7 +104,7 @@ export async function register(
 ): Promise<object> {
   const { metadata, sha256, upload } = received
   try {
-    const stage = metadata.stage === undefined ? null : demandStage(metadata.stage)
+    const stage = metadata.stage === undefined ? null : demandStage(metadata.stage, '/stage')
     if (stage !== null) await s.access.require(ctx, `stage:${stage}`, name, action)
     const intent = { action, input: { name, sha256, metadata } }
     const earlier = await s.audit.replay<object>(ctx, intent)

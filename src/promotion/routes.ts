@@ -1,10 +1,9 @@
 // Native API of promotion: upload, stage, rollback, quarantine.
 import { Elysia, t } from 'elysia'
 
-import { Fault } from '../core/fault.ts'
 import type { Guard } from '../http/guard.ts'
 import { exchangeOf } from '../http/request.ts'
-import { stageNamed } from '../registry/stages.ts'
+import { demandStage } from '../registry/stages.ts'
 import { promote } from './promote.ts'
 import type { Promotion } from './promotion.ts'
 import { admitUpload, register } from './register.ts'
@@ -72,8 +71,7 @@ export function promotionRoutes(s: PromotionRouteDeps) {
     .post(
       '/api/v1/models/:model/versions/:version/stage',
       ({ request, params: { model: name, version }, body }) => {
-        const target = stageNamed(body.stage)
-        if (!target) throw new Fault('request.invalid', 'No such stage.')
+        const target = demandStage(body.stage, '/stage')
         const { reason: why, archive_existing: archiveExisting } = body
         const move = { name, version, stage: target, reason: why, archiveExisting }
         return promote(s, exchangeOf(request), move)

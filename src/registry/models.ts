@@ -6,9 +6,10 @@ import type { Context } from '../core/context.ts'
 import { Fault } from '../core/fault.ts'
 import { newId } from '../core/ids.ts'
 import { can } from '../core/principal.ts'
+import { iso } from '../core/time.ts'
 import type { Queries } from '../db/db.ts'
 import { aliases, type ModelRow, models, versions } from '../db/tables.ts'
-import { demandName, findModel, iso, type Registry } from './registry.ts'
+import { demandName, findModel, type Registry } from './registry.ts'
 import { liveIn, revisionOf, servedStages, stageNames } from './stages.ts'
 
 export interface ModelInput {

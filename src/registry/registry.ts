@@ -5,8 +5,10 @@ import type { Audit } from '../auth/audit.ts'
 import type { Access } from '../auth/policy.ts'
 import type { Config } from '../config.ts'
 import { Fault } from '../core/fault.ts'
+import { iso } from '../core/time.ts'
 import type { Db, Queries } from '../db/db.ts'
-import { type ModelRow, models, type VersionRow, versions } from '../db/tables.ts'
+import { type ModelRow, models, type VersionRow } from '../db/tables.ts'
+import { versionRow } from './stages.ts'
 
 export interface Registry {
   db: Db
@@ -55,22 +57,12 @@ export async function findVersion(
   model: ModelRow,
   version: number,
 ): Promise<VersionRow> {
-  const [row] = await q
-    .select()
-    .from(versions)
-    .where(
-      and(
-        eq(versions.modelId, model.id),
-        eq(versions.version, version),
-        isNull(versions.deletedAt),
-      ),
-    )
-  if (!row) throw new Fault('version.not-found', `${model.name} has no version ${version}.`)
+  const row = await versionRow(q, model.id, version)
+  if (row === null || row.deletedAt !== null) {
+    throw new Fault('version.not-found', `${model.name} has no version ${version}.`)
+  }
   return row
 }
-
-export const iso = (ms: number | null): string | null =>
-  ms === null ? null : new Date(ms).toISOString()
 
 /** A version as the native API shows it. */
 export function versionView(

@@ -2,6 +2,7 @@
 import { Elysia, t } from 'elysia'
 
 import { Fault } from '../core/fault.ts'
+import { iso } from '../core/time.ts'
 import type { Guard } from '../http/guard.ts'
 import { cursorOf, defaultLimit, numericCursorOf, pageOf } from '../http/page.ts'
 import { exchangeOf } from '../http/request.ts'
@@ -17,7 +18,7 @@ import {
   restoreModel,
   updateModel,
 } from './models.ts'
-import { findModel, iso, type Registry } from './registry.ts'
+import { findModel, type Registry } from './registry.ts'
 import { historyOf } from './stages.ts'
 import {
   deleteVersion,

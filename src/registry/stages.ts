@@ -18,9 +18,33 @@ export type Stage = (typeof stageNames)[number]
 /** Stages whose live version is served. */
 export const servedStages = ['Production', 'Staging'] as const satisfies readonly Stage[]
 
+export const isServed = (stage: string): boolean =>
+  (servedStages as readonly string[]).includes(stage)
+
 /** The canonical name of a stage in any case, or undefined. */
 export function stageNamed(text: string): Stage | undefined {
   return stageNames.find((stage) => stage.toLowerCase() === text.toLowerCase())
+}
+
+/** The stage of that name in any case; `request.invalid` pointing at `pointer` when there is none. */
+export function demandStage(text: string, pointer: string): Stage {
+  const stage = stageNamed(text)
+  if (stage) return stage
+  const errors = [{ pointer, code: 'schema', message: `one of ${stageNames.join(', ')}` }]
+  throw new Fault('request.invalid', `There is no stage ${text}.`, { errors })
+}
+
+/** A version by number, deleted ones included. */
+export async function versionRow(
+  q: Queries,
+  modelId: string,
+  version: number,
+): Promise<VersionRow | null> {
+  const [row] = await q
+    .select()
+    .from(versions)
+    .where(and(eq(versions.modelId, modelId), eq(versions.version, version)))
+  return row ?? null
 }
 
 /** §1: the live version of a stage is its highest servable one. */
@@ -156,15 +180,9 @@ export function demandMatch(ifMatch: string | undefined, stage: Stage, revision:
   })
 }
 
-/** Can this version answer for a stage it once held? */
-function sound(version: VersionRow | undefined): version is VersionRow {
-  return (
-    version !== undefined &&
-    version.deletedAt === null &&
-    version.servability === 'servable' &&
-    version.quarantinedAt === null
-  )
-}
+/** May this version serve at all? */
+export const isSound = (version: VersionRow): boolean =>
+  version.deletedAt === null && version.servability === 'servable' && version.quarantinedAt === null
 
 /**
  * §3: earlier live versions of a stage that are sound and were not rolled back from, most recent
@@ -181,19 +199,15 @@ export async function earlierLives(
     .from(lives)
     .where(and(eq(lives.modelId, modelId), eq(lives.stage, stage)))
     .orderBy(desc(lives.id))
-  const left = new Set(past.filter((life) => life.rolledBack).map((life) => life.version))
-  // An explicit promotion after a rollback makes a version eligible again: its newest record counts.
-  const newest = new Map(past.toReversed().map((life) => [life.version, life]))
   const seen = new Set<number>(current === undefined ? [] : [current])
   const found: VersionRow[] = []
-  for (const { version } of past) {
-    if (seen.has(version) || (left.has(version) && newest.get(version)?.rolledBack)) continue
+  for (const { version, rolledBack } of past) {
+    if (seen.has(version)) continue
     seen.add(version)
-    const [row] = await q
-      .select()
-      .from(versions)
-      .where(and(eq(versions.modelId, modelId), eq(versions.version, version)))
-    if (sound(row)) found.push(row)
+    // The newest record counts: an explicit promotion after a rollback makes a version eligible again.
+    if (rolledBack) continue
+    const row = await versionRow(q, modelId, version)
+    if (row && isSound(row)) found.push(row)
   }
   return found
 }

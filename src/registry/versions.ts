@@ -1,10 +1,11 @@
 // Model versions: numbered by the server, read, list, edit, delete, restore.
-import { and, desc, eq, isNotNull, isNull, lt } from 'drizzle-orm'
+import { and, desc, eq, isNull, lt } from 'drizzle-orm'
 
 import { versionRefusal } from '../auth/policy.ts'
 import type { Context } from '../core/context.ts'
 import { Fault } from '../core/fault.ts'
 import { newId } from '../core/ids.ts'
+import { iso } from '../core/time.ts'
 import type { Queries } from '../db/db.ts'
 import {
   aliases,
@@ -15,8 +16,16 @@ import {
   versions,
 } from '../db/tables.ts'
 import { mergeTags } from './models.ts'
-import { findModel, findVersion, iso, type Registry, versionView } from './registry.ts'
-import { liveIn, servedStages, type Stage, stageNamed, stageNames } from './stages.ts'
+import { findModel, findVersion, type Registry, versionView } from './registry.ts'
+import {
+  demandStage,
+  isServed,
+  liveIn,
+  servedStages,
+  type Stage,
+  stageNamed,
+  versionRow,
+} from './stages.ts'
 
 /** What a version carries beside its bytes. */
 export interface VersionInput {
@@ -132,14 +141,6 @@ export interface VersionList {
   stage?: string | undefined
 }
 
-function demandStage(text: string): Stage {
-  const stage = stageNamed(text)
-  if (stage) return stage
-  const message = `one of ${stageNames.join(', ')}`
-  const errors = [{ pointer: '/query/stage', code: 'schema', message }]
-  throw new Fault('request.invalid', 'There is no such stage.', { errors })
-}
-
 /** Newest first; one more than `limit` when there are more. */
 export async function listVersions(
   s: Registry,
@@ -150,7 +151,7 @@ export async function listVersions(
   await s.access.require(ctx, 'models:read', name)
   const q = s.db.read
   const model = await findModel(q, name)
-  const wanted = input.stage === undefined ? undefined : demandStage(input.stage)
+  const wanted = input.stage === undefined ? undefined : demandStage(input.stage, '/query/stage')
   const rows = await q
     .select()
     .from(versions)
@@ -243,18 +244,11 @@ async function findDeleted(
   model: ModelRow,
   version: number,
 ): Promise<VersionRow> {
-  const [row] = await q
-    .select()
-    .from(versions)
-    .where(
-      and(
-        eq(versions.modelId, model.id),
-        eq(versions.version, version),
-        isNotNull(versions.deletedAt),
-      ),
-    )
-  if (!row) throw new Fault('version.not-deleted', `Version ${version} is not deleted.`)
-  if ((row.deletedAt ?? 0) < Date.now() - s.config.retention) {
+  const row = await versionRow(q, model.id, version)
+  if (row === null || row.deletedAt === null) {
+    throw new Fault('version.not-deleted', `Version ${version} is not deleted.`)
+  }
+  if (row.deletedAt < Date.now() - s.config.retention) {
     throw new Fault('version.not-deleted', `Version ${version} was purged or is gone for good.`)
   }
   return row
@@ -279,8 +273,7 @@ export async function restoreVersion(
     const model = await findModel(tx, at.name)
     const row = await findDeleted(tx, s, model, at.version)
     // Never straight back into service: what serves has been tried by a promotion.
-    const served = (servedStages as readonly string[]).includes(row.stage)
-    const back = { deletedAt: null, stage: served ? 'Archived' : row.stage }
+    const back = { deletedAt: null, stage: isServed(row.stage) ? 'Archived' : row.stage }
     await tx.update(versions).set(back).where(eq(versions.id, row.id))
     const result = await viewVersion(tx, model, { ...row, ...back })
     return { result, object: `model/${at.name}/version/${at.version}`, details: {} }
