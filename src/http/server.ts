@@ -16,8 +16,8 @@ export interface Door {
   /** True for paths this door answers. */
   owns(path: string): boolean
   handle(exchange: Exchange): Promise<Response> | Response
-  /** Members that this door's clients expect in a problem document beside the standard ones. */
-  problemMembers(fault: Fault): Record<string, unknown>
+  /** A fault in the shape that this door's clients read. */
+  refuse(fault: Fault, requestId: string): Response
   /** Every method and path template it dispatches, for the default-deny test and the docs. */
   readonly routes: readonly { method: string; path: string; class: RouteClass }[]
 }
@@ -221,7 +221,7 @@ export class HttpServer {
     }
     this.report(exchange, fault)
     const door = this.options.doors.find((candidate) => candidate.owns(exchange.path))
-    return problemResponse(fault, exchange.requestId, door?.problemMembers(fault) ?? {})
+    return door?.refuse(fault, exchange.requestId) ?? problemResponse(fault, exchange.requestId)
   }
 
   /** Logs a fault that is ours, once, with the cause that the caller is not shown. */

@@ -1,19 +1,23 @@
 // Requests for one loaded version that wait for their engine; those that may travel together do.
 import { Fault } from '../core/fault.ts'
 import type { Tensor } from '../onnx/tensor.ts'
-import { type Kind, kinds, readTensors, tensorFrame } from './frames.ts'
-import type { Frame } from './frames.ts'
+import {
+  type Frame,
+  type Kind,
+  kinds,
+  readTensors,
+  type RunTimes,
+  tensorFrame,
+  timesOf,
+} from './frames.ts'
 
 /** Outputs of a run; a request's own rows start at `from`. */
 export interface Answer {
   outputs: Omit<Tensor, 'name'>[]
   from: number
   rows: number
-  /** True for one request of the run, so that a run is counted once. */
-  first: boolean
-  /** Rows of the whole run and its time in ONNX Runtime, in seconds. */
+  /** Rows of the whole run. */
   batchRows: number
-  seconds: number
 }
 
 export interface PredictRequest {
@@ -37,8 +41,15 @@ const mostRows = 1024
 const mostMerged = 256
 export const mostWaiting = 2048
 
+/** Whoever the requests are for; told of each run that ended well, before its answers are. */
+export interface Owner {
+  settled(batch: Batch, times: RunTimes): void
+}
+
 export interface Batch {
   batcher: Batcher
+  /** When it was handed to the engine, on the monotonic clock. */
+  sent: number
   requests: PredictRequest[]
   rows: number
   frame: (id: number) => Uint8Array
@@ -65,14 +76,14 @@ const tooLate = (): Fault =>
 
 export class Batcher {
   readonly handle: number
-  readonly owner: unknown
+  readonly owner: Owner
   private readonly mergeable: boolean
   private readonly fixedShape: boolean
   private queue: PredictRequest[] = []
   private head = 0
 
   /** `mergeable`: the trial proved that rows travel together unharmed. */
-  constructor(handle: number, owner: unknown, merge: { mergeable: boolean; fixedShape: boolean }) {
+  constructor(handle: number, owner: Owner, merge: { mergeable: boolean; fixedShape: boolean }) {
     this.handle = handle
     this.owner = owner
     this.mergeable = merge.mergeable
@@ -97,7 +108,8 @@ export class Batcher {
     const requests = [first]
     if (this.mergeable && this.waiting > 0 && isTable(first)) this.gather(requests, now)
     const rows = requests.length === 1 ? first.rows : requests.reduce((n, r) => n + r.rows, 0)
-    return { batcher: this, requests, rows, frame: (id) => this.encode(id, requests, rows) }
+    const frame = (id: number): Uint8Array => this.encode(id, requests, rows)
+    return { batcher: this, sent: now, requests, rows, frame }
   }
 
   /** Adds those that follow in the queue as long as they may travel with the first. */
@@ -178,8 +190,7 @@ export class Batcher {
 /** Hands the outputs of a run to its requests. */
 export function settle(batch: Batch, frame: Frame): void {
   const outputs = readTensors(frame.payload)
-  const seconds = frame.argument / 1e6
-  const { requests, rows } = batch
+  const { batcher, requests, rows } = batch
   if (requests.length > 1 && outputs.some(({ dims }) => dims[0] !== rows)) {
     // Proven in the trial, and still checked: a model may decide otherwise on other values.
     for (const request of requests) {
@@ -187,10 +198,10 @@ export function settle(batch: Batch, frame: Frame): void {
     }
     return
   }
+  batcher.owner.settled(batch, timesOf(frame))
   let from = 0
   for (const request of requests) {
-    const first = from === 0
-    request.resolve({ outputs, from, rows: request.rows, first, batchRows: rows, seconds })
+    request.resolve({ outputs, from, rows: request.rows, batchRows: rows })
     from += request.rows
   }
 }

@@ -8,9 +8,11 @@ import { Validator } from '../onnx/validate.ts'
 import type { Metrics } from '../telemetry/metrics.ts'
 import type { CounterSeries, HistogramSeries } from '../telemetry/series.ts'
 import { Encoder } from './answer.ts'
-import { type Answer, Batcher, type PredictRequest } from './batcher.ts'
+import { type Answer, type Batch, Batcher, type PredictRequest } from './batcher.ts'
 import type { LoadAnswer, LoadOrder } from './engine.ts'
+import type { RunTimes } from './frames.ts'
 import type { Lane } from './lane.ts'
+import { Statistics } from './statistics.ts'
 import type { TrialReport } from './trial.ts'
 
 /** Heavier models get an engine of their own: they would make light ones wait. */
@@ -74,6 +76,7 @@ export class Deployment {
   readonly encoder: Encoder
   readonly memory: number
   readonly series: Series
+  readonly statistics = new Statistics()
   /** End of every V1 answer: `,"model_name":…,"model_version":…}`. */
   readonly tail: string
   /** Its part of an access log line. */
@@ -153,18 +156,24 @@ export class Deployment {
     for (const request of this.batcher.takeFrom(principal)) this.parts.runAlone(this, request)
   }
 
-  /** Counts a finished request. */
-  count(answer: Answer): void {
-    const { series } = this
-    series.ok.add(1)
-    if (!answer.first) return
-    series.inference.observe(answer.seconds)
-    series.batch.observe(answer.batchRows)
+  /** Counts a run that ended well, and its requests. */
+  settled({ requests, rows, sent }: Batch, times: RunTimes): void {
+    const { series, statistics } = this
+    const now = performance.now()
+    series.ok.add(requests.length)
+    series.inference.observe(times.infer / 1e6)
+    series.batch.observe(rows)
+    statistics.ran(rows, times)
+    for (const { arrived } of requests) {
+      series.wait.observe((sent - arrived) / 1000)
+      statistics.succeeded(now - arrived, sent - arrived, times)
+    }
   }
 
   /** Counts a failed request by its fault and returns what was thrown. */
-  failed(error: unknown, metrics: Metrics): unknown {
+  failed(error: unknown, metrics: Metrics, since: number): unknown {
     const fault = toFault(error)
+    this.statistics.failed(performance.now() - since)
     const rejected = fault.status === 422
     ;(rejected ? this.series.rejected : this.series.error).add(1)
     const { model, version } = this

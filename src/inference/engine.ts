@@ -9,6 +9,7 @@ import {
   kinds,
   readJson,
   readTensors,
+  stampTimes,
   tensorFrame,
 } from './frames.ts'
 import { confine } from './sandbox.ts'
@@ -85,10 +86,18 @@ class Engine {
     try {
       const session = this.sessions.get(argument)
       if (!session) throw new Error('the version is not loaded')
-      const outputs = await session.run(readTensors(payload))
-      const micros = Math.round((performance.now() - started) * 1000)
+      const inputs = readTensors(payload)
+      const ready = performance.now()
+      const outputs = await session.run(inputs)
+      const done = performance.now()
       const pieces = outputs.map(({ type, dims, data }) => ({ type, dims, pieces: [data] }))
-      send(tensorFrame({ id, kind: kinds.tensors, argument: micros }, pieces))
+      const answer = tensorFrame({ id, kind: kinds.tensors, argument: 0 }, pieces)
+      stampTimes(answer, {
+        input: (ready - started) * 1000,
+        infer: (done - ready) * 1000,
+        output: (performance.now() - done) * 1000,
+      })
+      send(answer)
     } catch (error) {
       const missing = !this.sessions.has(argument)
       const refusal = { message: safeReason(error), memory: isMemoryError(error), missing }

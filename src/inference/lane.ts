@@ -188,13 +188,14 @@ export class Lane {
 
   private sendAlone(batcher: Batcher, request: PredictRequest): void {
     const frame = batcher.single(request)
-    this.sendRun({ batcher, requests: [request], rows: request.rows, frame })
+    const sent = performance.now()
+    this.sendRun({ batcher, sent, requests: [request], rows: request.rows, frame })
   }
 
   private sendRun(batch: Batch): void {
     const id = this.nextId
     this.nextId += 1
-    this.flights.set(id, { kind: 'run', batch, since: performance.now() })
+    this.flights.set(id, { kind: 'run', batch, since: batch.sent })
     this.engine?.send(batch.frame(id))
   }
 

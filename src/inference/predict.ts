@@ -1,7 +1,9 @@
 // What every prediction door needs, and the right that it asks for.
+import type { Context } from '../core/context.ts'
 import { Fault } from '../core/fault.ts'
 import { can, type Principal } from '../core/principal.ts'
 import type { Metrics } from '../telemetry/metrics.ts'
+import type { Deployment } from './deployment.ts'
 import type { Deployments } from './deployments.ts'
 
 export interface Predictor {
@@ -16,4 +18,38 @@ export function requirePredict(principal: Principal, model: string): void {
   if (can(principal, 'models:predict', model)) return
   const why = `Role ${principal.role} does not carry models:predict on ${model}.`
   throw new Fault('access.denied', why)
+}
+
+/** A request as a prediction sees it. */
+export interface Call extends Context {
+  /** Members of the log line that tell which version was asked. */
+  logged: string
+}
+
+/**
+ * Finds the version that a reference (number, stage or alias; undefined is Production) means and holds
+ * it while `work` reads the input, runs it and writes the answer. Faults of `work` are counted.
+ */
+export async function withDeployment<T>(
+  { deployments, metrics }: Predictor,
+  call: Call,
+  at: { model: string; reference: string | undefined },
+  work: (deployment: Deployment) => Promise<T>,
+): Promise<T> {
+  const { model, reference } = at
+  const began = performance.now()
+  requirePredict(call.principal, model)
+  const found =
+    reference === undefined ? deployments.production(model) : deployments.find(model, reference)
+  const deployment = found instanceof Promise ? await found : found
+  // Held before anything is awaited, so that a swap cannot pull it away.
+  deployment.holds += 1
+  try {
+    call.logged = deployment.logged
+    return await work(deployment)
+  } catch (error) {
+    throw deployment.failed(error, metrics, began)
+  } finally {
+    deployment.release()
+  }
 }

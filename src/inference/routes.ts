@@ -3,13 +3,14 @@
 import { Fault } from '../core/fault.ts'
 import { can } from '../core/principal.ts'
 import { readJsonBody } from '../http/json.ts'
+import { problemResponse } from '../http/problem.ts'
 import type { Exchange, RouteClass } from '../http/request.ts'
 import type { Door } from '../http/server.ts'
 import type { Tensor } from '../onnx/tensor.ts'
 import { stageNamed } from '../registry/stages.ts'
 import type { Deployment } from './deployment.ts'
 import type { Deployments } from './deployments.ts'
-import { type Predictor, requirePredict } from './predict.ts'
+import { type Predictor, requirePredict, withDeployment } from './predict.ts'
 import type { Route } from './route.ts'
 import { prefix, type Target, targetOf } from './target.ts'
 
@@ -91,35 +92,22 @@ export interface PredictDoorOptions extends Predictor {
 
 /** The prediction door. Faults carry an extra member `error`, which V1 clients read (RULES §27). */
 export function predictDoor(options: PredictDoorOptions): Door {
-  const { deployments, maxBody, metrics, timeout } = options
+  const { deployments, maxBody, timeout } = options
 
-  const predict = async (exchange: Exchange, target: Target): Promise<Response> => {
-    const { model, reference } = target
+  const predict = (exchange: Exchange, target: Target): Promise<Response> => {
     const { principal, request } = exchange
     exchange.routeClass = 'predict'
-    requirePredict(principal, model)
-    const found =
-      reference === undefined ? deployments.production(model) : deployments.find(model, reference)
-    const deployment = found instanceof Promise ? await found : found
-    // Held before anything is awaited, so that a swap cannot pull it away.
-    deployment.holds += 1
-    try {
-      exchange.logged = deployment.logged
+    return withDeployment(options, exchange, target, async (deployment) => {
       const body = await readJsonBody(request, maxBody, deployment.validator.wide)
       const { tensors, rows, form } = tensorsOf(deployment, body)
       const answer = await deployment.run(tensors, rows, principal.sub, timeout)
-      deployment.count(answer)
       const { encoder, tail } = deployment
       const byRow = form === 'instances' && encoder.fitsRows(answer)
       const text = byRow
         ? `{"predictions":${encoder.rows(answer)}`
         : `{"${form === 'inputs' ? 'outputs' : 'predictions'}":${encoder.tensors(answer)}`
       return exchange.seal(`${text},"id":"${exchange.ownId}"${tail}`)
-    } catch (error) {
-      throw deployment.failed(error, metrics)
-    } finally {
-      deployment.release()
-    }
+    })
   }
 
   const dispatch = (exchange: Exchange): Promise<Response> | Response => {
@@ -144,6 +132,6 @@ export function predictDoor(options: PredictDoorOptions): Door {
       path.startsWith(prefix) && (path.length === prefix.length || path[prefix.length] === '/'),
     routes,
     handle: dispatch,
-    problemMembers: (fault) => ({ error: fault.message }),
+    refuse: (fault, requestId) => problemResponse(fault, requestId, { error: fault.message }),
   }
 }
