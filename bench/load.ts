@@ -60,8 +60,8 @@ export async function load(
   const sockets = /connect (\d+), read (\d+), write (\d+), timeout (\d+)/.exec(text)?.slice(1) ?? []
   return {
     requestsPerSecond: Number(/Requests\/sec:\s+([\d.]+)/.exec(text)?.[1] ?? 0),
-    p50: milliseconds(/50%\s+(\S+)/.exec(text)?.[1] ?? ''),
-    p99: milliseconds(/99%\s+(\S+)/.exec(text)?.[1] ?? ''),
+    p50: milliseconds(/^ +50%\s+(\S+)/m.exec(text)?.[1] ?? ''),
+    p99: milliseconds(/^ +99%\s+(\S+)/m.exec(text)?.[1] ?? ''),
     errors: bad + sockets.reduce((sum, n) => sum + Number(n), 0),
   }
 }

@@ -125,6 +125,7 @@ function makeDeployments(parts: Omit<Parts, 'deployments'>): Deployments {
     runTimeout: config['predict-timeout'],
     loadTimeout: config['trial-timeout'],
     grace: config['stage-grace'],
+    longestWait: config['queue-time'],
     metricNames: { accuracy: config['accuracy-metrics'], f1: config['f1-metrics'] },
     lastGood: (model, stage) => record.lastGood(model, stage),
     onQuarantine: ({ model: name, row }, reason) =>

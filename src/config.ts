@@ -22,6 +22,11 @@ export const settings = {
   'max-model': { kind: 'bytes', fallback: '2GB', help: 'largest model file' },
   'max-body': { kind: 'bytes', fallback: '32MB', help: 'largest body of any other request' },
   'predict-timeout': { kind: 'duration', fallback: '10s', help: 'longest prediction' },
+  'queue-time': {
+    kind: 'duration',
+    fallback: '2s',
+    help: 'longer expected waits are refused at once',
+  },
   'trial-timeout': { kind: 'duration', fallback: '60s', help: 'longest first load of a version' },
   'upload-timeout': { kind: 'duration', fallback: '60s', help: 'longest pause within an upload' },
   'drain-timeout': { kind: 'duration', fallback: '25s', help: 'time for requests at shutdown' },

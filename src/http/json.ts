@@ -53,33 +53,45 @@ const parseExactly = JSON.parse as (
   reviver: (key: string, value: unknown, context?: { source?: string }) => unknown,
 ) => unknown
 
-/**
- * The JSON value of a body. `wide`: the model takes 64-bit integers, so those beyond 2^53 are kept
- * exact. Throws `request.too-large` or `request.malformed`.
- */
-export async function readJsonBody(
-  request: Request,
-  most: number,
-  wide: boolean,
-): Promise<unknown> {
-  const declared = Number(request.headers.get('content-length') ?? Number.NaN)
-  if (declared <= worthScanning && !wide) {
-    try {
-      return await request.json()
-    } catch {
-      demandPlain(request)
-      throw malformed()
-    }
-  }
+const utf8 = new TextDecoder()
+
+async function readChecked(request: Request, most: number): Promise<string> {
   demandPlain(request)
   const bytes = await readBody(request, most)
   if (bytes.length > worthScanning) demandShallow(bytes)
-  const text = new TextDecoder().decode(bytes)
+  return utf8.decode(bytes)
+}
+
+/**
+ * The text of a JSON body, of bounded size and depth. Throws `request.too-large`, `request.malformed`
+ * or `request.media-type`. No async function of its own: short bodies are the hot path.
+ */
+export function readJsonText(request: Request, most: number): Promise<string> {
+  const declared = request.headers.get('content-length')
+  const isShort = declared !== null && Number(declared) <= worthScanning
+  return isShort ? request.text() : readChecked(request, most)
+}
+
+/**
+ * The value of the text of a request's body. `wide`: the model takes 64-bit integers, so those beyond
+ * 2^53 are kept exact, as bigint. Throws `request.malformed`, or `request.media-type` when packed.
+ */
+export function parseJson(request: Request, text: string, wide: boolean): unknown {
   try {
     return wide && /[\d.]{16}/.test(text)
       ? parseExactly(text, exact)
       : (JSON.parse(text) as unknown)
   } catch {
+    demandPlain(request)
     throw malformed()
   }
+}
+
+/** Both in one, where a promise more does not matter. */
+export async function readJsonBody(
+  request: Request,
+  most: number,
+  wide: boolean,
+): Promise<unknown> {
+  return parseJson(request, await readJsonText(request, most), wide)
 }

@@ -52,7 +52,7 @@ const runs: { rows: number; times: RunTimes }[] = []
 const owner = { settled: ({ rows }: Batch, times: RunTimes) => void runs.push({ rows, times }) }
 
 const batcherOf = (mergeable: boolean, fixedShape = true): Batcher =>
-  new Batcher(3, owner, { mergeable, fixedShape })
+  new Batcher(3, owner, { mergeable, fixedShape, longestWait: 1000 })
 
 /** The tensors of a batch as an engine would read them. */
 const sent = (batch: Batch | null) => readTensors((batch as Batch).frame(9).subarray(headBytes))
@@ -191,6 +191,35 @@ describe('the queue', () => {
     ])
     expect(batcher.take(50)).toBeNull()
     expect(batcher.waiting).toBe(0)
+  })
+
+  test('a wait that will be too long is refused, but never on an estimate alone', () => {
+    const batcher = batcherOf(true)
+    // 100 ms a row; 1 s is the longest wait, of which the oldest must have waited a quarter.
+    batcher.learn(4, { input: 0, infer: 400_000, output: 0 })
+    for (let at = 0; at < 10; at += 1) batcher.push(ask([[at]]))
+    expect(() => batcher.demandRoom(900)).not.toThrow()
+    batcher.push(ask([[10]]))
+    expect(() => batcher.demandRoom(250)).not.toThrow()
+    let fault: Fault | null = null
+    try {
+      batcher.demandRoom(251)
+    } catch (error) {
+      fault = error as Fault
+    }
+    expect([fault?.code, fault?.retryAfter]).toEqual(['engine.busy', 2])
+    batcher.take(0)
+    expect(() => batcher.demandRoom(900)).not.toThrow()
+  })
+
+  test('a slow model gets fewer rows a frame, but 64 at least', () => {
+    const rowsAfter = (millis: number): number => {
+      const batcher = batcherOf(true)
+      batcher.learn(1, { input: 0, infer: millis * 1000, output: 0 })
+      for (let at = 0; at < 256; at += 1) batcher.push(ask([[at]]))
+      return (batcher.take(0) as Batch).rows
+    }
+    expect([0.01, 2, 50].map(rowsAfter)).toEqual([256, 100, 64])
   })
 
   test('10,000 requests in turns neither get lost nor repeat', () => {

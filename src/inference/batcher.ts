@@ -39,7 +39,14 @@ export interface PredictRequest {
 /** Rows and requests that one frame carries at most: a bigger run gains nothing and delays others. */
 const mostRows = 1024
 const mostMerged = 256
+/** A slow model gets fewer rows a frame, so that one takes about so many milliseconds. */
+const frameMillis = 200
+const fewestRows = 64
 export const mostWaiting = 2048
+/** What the runs so far count for against the newest, in the time a row is taken to need. */
+const memory = 0.9
+/** No estimate refuses anybody before the oldest has really waited this share of the longest wait. */
+const evidence = 0.25
 
 /** Whoever the requests are for; told of each run that ended well, before its answers are. */
 export interface Owner {
@@ -74,31 +81,75 @@ function shapeKey(request: PredictRequest): string {
 const tooLate = (): Fault =>
   new Fault('inference.deadline', 'The request waited too long for its engine.')
 
+/** How a version's requests may be put together, and how long they may be expected to wait. */
+export interface BatcherOptions {
+  /** The trial proved that rows travel together unharmed. */
+  mergeable: boolean
+  /** All dimensions but the first are fixed. */
+  fixedShape: boolean
+  /** Milliseconds. */
+  longestWait: number
+}
+
 export class Batcher {
   readonly handle: number
   readonly owner: Owner
-  private readonly mergeable: boolean
-  private readonly fixedShape: boolean
+  private readonly options: BatcherOptions
   private queue: PredictRequest[] = []
   private head = 0
+  private rowsWaiting = 0
+  /** Runs so far, the older the less: their rows, and their milliseconds in the engine. */
+  private runRows = 0
+  private runMillis = 0
 
-  /** `mergeable`: the trial proved that rows travel together unharmed. */
-  constructor(handle: number, owner: Owner, merge: { mergeable: boolean; fixedShape: boolean }) {
+  constructor(handle: number, owner: Owner, options: BatcherOptions) {
     this.handle = handle
     this.owner = owner
-    this.mergeable = merge.mergeable
-    this.fixedShape = merge.fixedShape
+    this.options = options
   }
 
   get waiting(): number {
     return this.queue.length - this.head
   }
 
+  /**
+   * Throws `engine.busy` when what waits will take too long: a caller who is told so at once can go
+   * elsewhere. `now`: milliseconds on the monotonic clock.
+   */
+  demandRoom(now: number): void {
+    const { longestWait } = this.options
+    if (this.rowsWaiting * this.rowMillis <= longestWait) return
+    const oldest = this.queue[this.head]?.arrived ?? now
+    if (now - oldest > longestWait * evidence) throw this.busy()
+  }
+
   push(request: PredictRequest): void {
-    if (this.waiting >= mostWaiting) {
-      throw new Fault('engine.busy', `${mostWaiting} requests wait for this model already.`)
-    }
+    if (this.waiting >= mostWaiting) throw this.busy()
     this.queue.push(request)
+    this.rowsWaiting += request.rows
+  }
+
+  /** Takes note of what a run has taken. */
+  learn(rows: number, { input, infer, output }: RunTimes): void {
+    this.runRows = this.runRows * memory + rows
+    this.runMillis = this.runMillis * memory + (input + infer + output) / 1000
+  }
+
+  /** Milliseconds of the engine that a row takes. */
+  private get rowMillis(): number {
+    return this.runRows === 0 ? 0 : this.runMillis / this.runRows
+  }
+
+  private busy(): Fault {
+    const retryAfter = Math.max(1, Math.ceil((this.rowsWaiting * this.rowMillis) / 1000))
+    return new Fault('engine.busy', `${this.waiting} requests wait for this model already.`, {
+      retryAfter,
+    })
+  }
+
+  /** Rows that a frame may carry. */
+  private get rowsAtMost(): number {
+    return Math.max(fewestRows, Math.min(mostRows, frameMillis / this.rowMillis))
   }
 
   /** The next frame's worth, or null. Requests whose time is up are refused on the way. */
@@ -106,7 +157,7 @@ export class Batcher {
     const first = this.shift(now)
     if (first === null) return null
     const requests = [first]
-    if (this.mergeable && this.waiting > 0 && isTable(first)) this.gather(requests, now)
+    if (this.options.mergeable && this.waiting > 0 && isTable(first)) this.gather(requests, now)
     const rows = requests.length === 1 ? first.rows : requests.reduce((n, r) => n + r.rows, 0)
     const frame = (id: number): Uint8Array => this.encode(id, requests, rows)
     return { batcher: this, sent: now, requests, rows, frame }
@@ -115,12 +166,14 @@ export class Batcher {
   /** Adds those that follow in the queue as long as they may travel with the first. */
   private gather(requests: PredictRequest[], now: number): void {
     const first = requests[0] as PredictRequest
-    const key = this.fixedShape ? '' : shapeKey(first)
+    const { fixedShape } = this.options
+    const key = fixedShape ? '' : shapeKey(first)
+    const most = this.rowsAtMost
     let { rows } = first
     while (requests.length < mostMerged) {
       const next = this.queue[this.head]
-      if (next === undefined || rows + next.rows > mostRows || !isTable(next)) return
-      if (!this.fixedShape && shapeKey(next) !== key) return
+      if (next === undefined || rows + next.rows > most || !isTable(next)) return
+      if (!fixedShape && shapeKey(next) !== key) return
       const taken = this.shift(now)
       if (taken === null) return
       requests.push(taken)
@@ -139,6 +192,7 @@ export class Batcher {
       const next = this.queue[this.head]
       if (next === undefined || next.deadline > now) return
       this.head += 1
+      this.rowsWaiting -= next.rows
       next.reject(tooLate())
     }
   }
@@ -150,6 +204,7 @@ export class Batcher {
       ;(request.principal === principal ? theirs : others)?.push(request)
     }
     this.queue = others ?? []
+    this.rowsWaiting = this.queue.reduce((sum, { rows }) => sum + rows, 0)
     return theirs ?? []
   }
 
@@ -158,6 +213,7 @@ export class Batcher {
     const all = this.queue.slice(this.head)
     this.queue = []
     this.head = 0
+    this.rowsWaiting = 0
     return all
   }
 
@@ -166,6 +222,7 @@ export class Batcher {
       const next = this.queue[this.head]
       if (next === undefined) return null
       this.head += 1
+      this.rowsWaiting -= next.rows
       if (this.head > 1024 && this.head * 2 > this.queue.length) {
         this.queue = this.queue.slice(this.head)
         this.head = 0

@@ -29,6 +29,8 @@ export interface DeploymentParts {
   metrics: Metrics
   path: string
   threads: number
+  /** Milliseconds a request may be expected to wait for its engine. */
+  longestWait: number
 }
 
 interface Series {
@@ -111,7 +113,8 @@ export class Deployment {
     const fixedShape = this.signature.inputs.every(
       (slot) => slot.shape !== null && slot.shape.slice(1).every((dim) => typeof dim === 'number'),
     )
-    this.batcher = new Batcher(this.handle, this, { mergeable, fixedShape })
+    const { longestWait } = parts
+    this.batcher = new Batcher(this.handle, this, { mergeable, fixedShape, longestWait })
   }
 
   get waiting(): number {
@@ -138,14 +141,27 @@ export class Deployment {
     return answer
   }
 
+  /** Throws `engine.busy` when a request that came now would wait too long; costs nothing to ask. */
+  demandRoom(): void {
+    if (this.batcher.waiting > 0) this.batcher.demandRoom(performance.now())
+  }
+
   /** Runs one request. Rejects with faults that may be shown. `rows`: entries along dimension 0. */
   run(tensors: Tensor[], rows: number, principal: string, timeout: number): Promise<Answer> {
     const arrived = performance.now()
     this.lastUsed = arrived
     return new Promise<Answer>((resolve, reject) => {
-      const deadline = arrived + timeout
-      const once = { attempts: 0, deaths: 0, resolve, reject }
-      const request = { tensors, rows, principal, arrived, deadline, ...once }
+      const request = {
+        tensors,
+        rows,
+        principal,
+        arrived,
+        deadline: arrived + timeout,
+        attempts: 0,
+        deaths: 0,
+        resolve,
+        reject,
+      }
       if (suspects.has(principal, this.row.id)) this.parts.runAlone(this, request)
       else this.lane.submit(this.batcher, request)
     })
@@ -164,6 +180,7 @@ export class Deployment {
     series.inference.observe(times.infer / 1e6)
     series.batch.observe(rows)
     statistics.ran(rows, times)
+    this.batcher.learn(rows, times)
     for (const { arrived } of requests) {
       series.wait.observe((sent - arrived) / 1000)
       statistics.succeeded(now - arrived, sent - arrived, times)

@@ -25,6 +25,8 @@ export interface DeploymentsOptions {
   runTimeout: number
   loadTimeout: number
   grace: number
+  /** Milliseconds a request may be expected to wait for its engine. */
+  longestWait: number
   log: Log
   metrics: Metrics
   metricNames: { accuracy: readonly string[]; f1: readonly string[] }
@@ -293,7 +295,7 @@ export class Deployments {
       known.deployment.retiring = false
       return { deployment: known.deployment, why: await known.ready }
     }
-    const { storage, metrics, threads } = this.options
+    const { storage, metrics, threads, longestWait } = this.options
     this.budget.reserve(
       memoryOf(row),
       () => this.leastUsed(),
@@ -304,6 +306,7 @@ export class Deployments {
       metrics,
       path: storage.path(row.sha256),
       threads: isHeavy(row) ? threads : 1,
+      longestWait,
       runAlone: (who, request) => this.lanes.blame.runAlone(who, request),
     })
     const ready = deployment.load().then((answer) => {

@@ -26,29 +26,47 @@ export interface Call extends Context {
   logged: string
 }
 
+export interface Reference {
+  model: string
+  /** Version number, stage or alias; undefined is Production. */
+  reference: string | undefined
+}
+
 /**
- * Finds the version that a reference (number, stage or alias; undefined is Production) means and holds
- * it while `work` reads the input, runs it and writes the answer. Faults of `work` are counted.
+ * The version that a reference means, unless the caller may not predict with it; memory only where a stage or a loaded version is meant. Hold it (`holds`) before
+ * anything is awaited, so that a swap cannot pull it away.
+ */
+export function findDeployment(
+  { deployments }: Predictor,
+  call: Call,
+  { model, reference }: Reference,
+): Deployment | Promise<Deployment> {
+  requirePredict(call.principal, model)
+  return reference === undefined
+    ? deployments.production(model)
+    : deployments.find(model, reference)
+}
+
+/**
+ * Holds the version that a reference means while `work` reads the input, runs it and writes the
+ * answer. Faults of `work` are counted.
  */
 export async function withDeployment<T>(
-  { deployments, metrics }: Predictor,
+  predictor: Predictor,
   call: Call,
-  at: { model: string; reference: string | undefined },
+  at: Reference,
   work: (deployment: Deployment) => Promise<T>,
 ): Promise<T> {
-  const { model, reference } = at
   const began = performance.now()
-  requirePredict(call.principal, model)
-  const found =
-    reference === undefined ? deployments.production(model) : deployments.find(model, reference)
+  const found = findDeployment(predictor, call, at)
   const deployment = found instanceof Promise ? await found : found
-  // Held before anything is awaited, so that a swap cannot pull it away.
   deployment.holds += 1
   try {
+    deployment.demandRoom()
     call.logged = deployment.logged
     return await work(deployment)
   } catch (error) {
-    throw deployment.failed(error, metrics, began)
+    throw deployment.failed(error, predictor.metrics, began)
   } finally {
     deployment.release()
   }

@@ -2,7 +2,7 @@
 // these paths hold colons and this is the hot path.
 import { Fault } from '../core/fault.ts'
 import { can } from '../core/principal.ts'
-import { readJsonBody } from '../http/json.ts'
+import { parseJson, readJsonText } from '../http/json.ts'
 import { problemResponse } from '../http/problem.ts'
 import type { Exchange, RouteClass } from '../http/request.ts'
 import type { Door } from '../http/server.ts'
@@ -10,7 +10,7 @@ import type { Tensor } from '../onnx/tensor.ts'
 import { stageNamed } from '../registry/stages.ts'
 import type { Deployment } from './deployment.ts'
 import type { Deployments } from './deployments.ts'
-import { type Predictor, requirePredict, withDeployment } from './predict.ts'
+import { findDeployment, type Predictor, requirePredict } from './predict.ts'
 import type { Route } from './route.ts'
 import { prefix, type Target, targetOf } from './target.ts'
 
@@ -92,22 +92,33 @@ export interface PredictDoorOptions extends Predictor {
 
 /** The prediction door. Faults carry an extra member `error`, which V1 clients read (RULES §27). */
 export function predictDoor(options: PredictDoorOptions): Door {
-  const { deployments, maxBody, timeout } = options
+  const { deployments, maxBody, metrics, timeout } = options
 
-  const predict = (exchange: Exchange, target: Target): Promise<Response> => {
+  // What `withDeployment` does, without its closure and its promise: this is the hot path.
+  const predict = async (exchange: Exchange, target: Target): Promise<Response> => {
     const { principal, request } = exchange
     exchange.routeClass = 'predict'
-    return withDeployment(options, exchange, target, async (deployment) => {
-      const body = await readJsonBody(request, maxBody, deployment.validator.wide)
+    const found = findDeployment(options, exchange, target)
+    const deployment = found instanceof Promise ? await found : found
+    deployment.holds += 1
+    try {
+      deployment.demandRoom()
+      exchange.logged = deployment.logged
+      const text = await readJsonText(request, maxBody)
+      const body = parseJson(request, text, deployment.validator.wide)
       const { tensors, rows, form } = tensorsOf(deployment, body)
       const answer = await deployment.run(tensors, rows, principal.sub, timeout)
       const { encoder, tail } = deployment
       const byRow = form === 'instances' && encoder.fitsRows(answer)
-      const text = byRow
+      const shown = byRow
         ? `{"predictions":${encoder.rows(answer)}`
         : `{"${form === 'inputs' ? 'outputs' : 'predictions'}":${encoder.tensors(answer)}`
-      return exchange.seal(`${text},"id":"${exchange.ownId}"${tail}`)
-    })
+      return exchange.seal(`${shown},"id":"${exchange.ownId}"${tail}`)
+    } catch (error) {
+      throw deployment.failed(error, metrics, exchange.started)
+    } finally {
+      deployment.release()
+    }
   }
 
   const dispatch = (exchange: Exchange): Promise<Response> | Response => {

@@ -75,7 +75,11 @@ export class Ward {
     const residency = this.residencies.get(handle) ?? this.accommodate(deployment)
     const known = residency.queues.get(principal)
     if (known) return known
-    const queue = new Batcher(handle, deployment, { mergeable: false, fixedShape: true })
+    const queue = new Batcher(handle, deployment, {
+      mergeable: false,
+      fixedShape: true,
+      longestWait: Infinity,
+    })
     residency.queues.set(principal, queue)
     return queue
   }

@@ -11,5 +11,8 @@ export function traceIdOf(header: string | null, uuid: string): string {
     const sound = header.length === 55 || !header.startsWith('00')
     if (sound && match?.[1] && match[1] !== zeroTrace && match[2] !== zeroSpan) return match[1]
   }
-  return uuid.replaceAll('-', '')
+  // Cut by place: a pattern would cost more than the rest of a log line.
+  return (
+    uuid.slice(0, 8) + uuid.slice(9, 13) + uuid.slice(14, 18) + uuid.slice(19, 23) + uuid.slice(24)
+  )
 }
