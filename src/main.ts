@@ -6,15 +6,15 @@ const [mode, ...rest] = process.argv.slice(2)
 async function run(): Promise<number> {
   switch (mode ?? '') {
     case '__engine': {
-      Object.assign(globalThis, { relaisNativeFolder: rest[1] })
+      Object.assign(globalThis, { relaisNativeFolder: rest[0] })
       const { runEngine } = await import('./inference/engine.ts')
-      await runEngine(Number(rest[0]))
+      await runEngine(rest.slice(1))
       return 0
     }
     case '__trial': {
-      Object.assign(globalThis, { relaisNativeFolder: rest[1] })
+      Object.assign(globalThis, { relaisNativeFolder: rest[0] })
       const { runTrial } = await import('./inference/trial-child.ts')
-      await runTrial(Number(rest[0]))
+      await runTrial(rest.slice(1))
       return 0
     }
     case '__snapshot': {

@@ -22,6 +22,7 @@ import {
   safeReason,
   type SessionOptions,
 } from './session.ts'
+import { limitsOf } from './spawn.ts'
 
 const socket = 3
 
@@ -106,9 +107,9 @@ class Engine {
   }
 }
 
-/** Serves frames on descriptor 3 until the server closes it. `memory`: cap in bytes. */
-export async function runEngine(memory: number): Promise<void> {
-  confine(memory)
+/** Serves frames on descriptor 3 until the server closes it. */
+export async function runEngine(limits: readonly string[]): Promise<void> {
+  confine(limitsOf(limits))
   const engine = new Engine()
   const reader = new FrameReader()
   const buffer = new Uint8Array(1 << 18)

@@ -3,19 +3,18 @@ import { Fault } from '../core/fault.ts'
 import { type Batch, type Batcher, type PredictRequest, settle } from './batcher.ts'
 import type { LoadAnswer, LoadOrder } from './engine.ts'
 import { type Frame, jsonFrame, kinds, readJson } from './frames.ts'
+import { Pace } from './pace.ts'
 import { type EndCause, EngineProcess } from './process.ts'
-import type { ChildHome } from './spawn.ts'
+import type { ChildHome, ChildLimits } from './spawn.ts'
 
-/** Two frames in flight keep an engine busy while the answer of the first is being handed out. */
-const framesInFlight = 2
 const watchEvery = 25
 const longestPause = 5_000
 
 export interface LaneOptions {
   key: string
   home: ChildHome
-  /** Memory cap of its engines in bytes. */
-  memory: number
+  /** Of its engines. */
+  limits: ChildLimits
   /** Milliseconds for one run, and for one load. */
   runTimeout: number
   loadTimeout: number
@@ -62,10 +61,12 @@ export class Lane {
   private pumping = false
   private readonly watch: ReturnType<typeof setInterval>
   private lastAnswer = 0
+  private readonly pace: Pace
 
   constructor(options: LaneOptions) {
     this.options = options
     this.key = options.key
+    this.pace = new Pace(options.width)
     this.watch = setInterval(() => this.lookForHang(), watchEvery)
     this.watch.unref()
     this.start()
@@ -115,13 +116,7 @@ export class Lane {
   submit(batcher: Batcher, request: PredictRequest): void {
     batcher.push(request)
     if (batcher.waiting === 1) this.turns.push(batcher)
-    if (this.pumping) return
-    this.pumping = true
-    // After the requests that have arrived already: what came together travels together.
-    setImmediate(() => {
-      this.pumping = false
-      this.pump()
-    })
+    this.pumpSoon()
   }
 
   /** Replaces the engine by a fresh one, with the versions held now. Requests in flight run again. */
@@ -141,14 +136,26 @@ export class Lane {
   private start(): void {
     if (this.closed) return
     this.up = false
-    this.engine = new EngineProcess(this.options.home, this.options.memory, {
+    this.engine = new EngineProcess(this.options.home, this.options.limits, {
       frame: (frame) => this.receive(frame),
       ended: (cause, lifetime) => this.ended(cause, lifetime),
     })
   }
 
+  /** After the requests that have arrived already: what came together travels together. */
+  private pumpSoon(): void {
+    if (this.pumping) return
+    this.pumping = true
+    setImmediate(() => {
+      this.pumping = false
+      this.pump()
+    })
+  }
+
   private receive(frame: Frame): void {
-    this.lastAnswer = performance.now()
+    const now = performance.now()
+    const before = this.lastAnswer
+    this.lastAnswer = now
     if (frame.id === 0) {
       this.up = true
       this.loadWaiting()
@@ -157,8 +164,12 @@ export class Lane {
     }
     const flight = this.flights.get(frame.id)
     this.flights.delete(frame.id)
-    if (flight?.kind === 'run') this.answered(flight.batch, frame)
-    else if (flight?.kind === 'load') this.loaded(flight.order, readJson<LoadAnswer>(frame.payload))
+    if (flight?.kind === 'run') {
+      const { requests } = flight.batch
+      this.pace.ran(now, now - Math.max(before, flight.since), requests.length + this.waiting)
+      this.answered(flight.batch, frame)
+    } else if (flight?.kind === 'load')
+      this.loaded(flight.order, readJson<LoadAnswer>(frame.payload))
     this.pump()
   }
 
@@ -228,7 +239,11 @@ export class Lane {
   }
 
   private pump(): void {
-    const width = this.options.width ?? framesInFlight
+    if (this.flights.size === 0 && this.pace.lingers(performance.now(), this.waiting)) {
+      this.pumpSoon()
+      return
+    }
+    const { width } = this.pace
     while (this.up && this.flights.size < width && this.turns.length > 0) {
       const batcher = this.turns.shift() as Batcher
       if (this.residents.get(batcher.handle)?.state === 'waiting') this.loadWaiting()

@@ -7,7 +7,7 @@ import { Blame, type WardKey, wardKeys } from './blame.ts'
 import { type Deployment, isHeavy } from './deployment.ts'
 import { Lane } from './lane.ts'
 import type { EndCause } from './process.ts'
-import type { ChildHome } from './spawn.ts'
+import { background, type ChildHome } from './spawn.ts'
 
 export interface LanesOptions {
   home: ChildHome
@@ -103,7 +103,7 @@ export class Lanes {
     const lane = new Lane({
       key,
       home,
-      memory,
+      limits: { memory, niceness: alone || key === 'live' ? 0 : background },
       runTimeout,
       loadTimeout,
       ...(alone ? { width: 1, longestPause: wardPause } : {}),

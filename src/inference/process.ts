@@ -4,7 +4,7 @@ import { readFileSync } from 'node:fs'
 import type { Socket, Subprocess } from 'bun'
 
 import { type Frame, FrameReader } from './frames.ts'
-import { childCommand, type ChildHome, diedOfMemory, tailOf } from './spawn.ts'
+import { childCommand, type ChildHome, type ChildLimits, diedOfMemory, tailOf } from './spawn.ts'
 
 /** Why an engine ended. Only `crash` and `hang` put blame on a version (RULES §6). */
 export type EndCause = 'crash' | 'hang' | 'memory' | 'killed' | 'stopped'
@@ -24,8 +24,8 @@ export class EngineProcess {
   private unsent: Uint8Array[] = []
   private cause: EndCause | null = null
 
-  constructor(home: ChildHome, memory: number, events: ProcessEvents) {
-    this.child = Bun.spawn(childCommand('__engine', memory, home), {
+  constructor(home: ChildHome, limits: ChildLimits, events: ProcessEvents) {
+    this.child = Bun.spawn(childCommand('__engine', limits, home), {
       cwd: home.empty,
       env: {},
       stdio: ['ignore', 'ignore', 'pipe', 'pipe'],

@@ -27,10 +27,31 @@ function self(command: ChildCommand): string[] {
   return [process.execPath, ...program, command]
 }
 
-/** Command line of a child with a memory cap in bytes. */
-export function childCommand(command: ChildCommand, memory: number, home: ChildHome): string[] {
-  return [...self(command), String(Math.floor(memory)), home.native]
+export interface ChildLimits {
+  /** Most bytes it may map beyond what it starts with. */
+  memory: number
+  /** 0 for what answers quickly; higher gives way to it when the cores are busy. */
+  niceness: number
 }
+
+/** How far heavy models, trials and what is only tried out stand back. */
+export const background = 5
+
+/** Command line of a child. */
+export function childCommand(
+  command: ChildCommand,
+  limits: ChildLimits,
+  home: ChildHome,
+): string[] {
+  const { memory, niceness } = limits
+  return [...self(command), home.native, String(Math.floor(memory)), String(niceness)]
+}
+
+/** The limits in what follows the command and the folder. */
+export const limitsOf = ([memory, niceness]: readonly string[]): ChildLimits => ({
+  memory: Number(memory),
+  niceness: Number(niceness),
+})
 
 /** Copies a database in a child: it would block this process. */
 export async function runSnapshot(from: string, to: string): Promise<void> {

@@ -15,6 +15,7 @@ import {
   openSession,
   safeReason,
 } from './session.ts'
+import { limitsOf } from './spawn.ts'
 import type { TrialMessage, TrialOrder, TrialReport } from './trial.ts'
 
 const proofRows = 8
@@ -158,9 +159,9 @@ async function tryOut(session: Loaded, model: Candidate, loadMs: number, before:
 }
 
 /** Works off the order that comes on standard input; its messages are lines on standard output. */
-export async function runTrial(memory: number): Promise<void> {
+export async function runTrial(limits: readonly string[]): Promise<void> {
   const order = JSON.parse(await Bun.stdin.text()) as TrialOrder
-  confine(memory)
+  confine(limitsOf(limits))
   let model: Candidate
   try {
     model = intake(order)

@@ -3,7 +3,7 @@ import type { FaultCode, Flaw } from '../core/fault.ts'
 import { Fault } from '../core/fault.ts'
 import type { Signature } from '../onnx/model.ts'
 import type { FeatureSchema } from '../onnx/signature.ts'
-import { childCommand, type ChildHome, diedOfMemory, tailOf } from './spawn.ts'
+import { background, childCommand, type ChildHome, diedOfMemory, tailOf } from './spawn.ts'
 
 export interface TrialOrder {
   path: string
@@ -85,8 +85,9 @@ export async function runTrialChild(
   order: TrialOrder,
   options: TrialOptions,
 ): Promise<TrialOutcome> {
-  const child = Bun.spawn(childCommand('__trial', options.memory, options.home), {
-    cwd: options.home.empty,
+  const { home, memory } = options
+  const child = Bun.spawn(childCommand('__trial', { memory, niceness: background }, home), {
+    cwd: home.empty,
     env: {},
     stdin: Buffer.from(JSON.stringify(order)),
     stdout: 'pipe',
