@@ -14,7 +14,7 @@ export interface Target {
 
 /** What one round of one contestant came to. */
 export interface Round {
-  /** Requests, or rows, per second. */
+  /** Requests, or rows, answered well per second. */
   rate: number
   /** Milliseconds; NaN where they mean nothing. */
   p50: number
@@ -71,8 +71,10 @@ export async function load(
   if ((await child.exited) !== 0) throw new Error(`wrk failed: ${text} ${complaint}`)
   const bad = Number(/Non-2xx or 3xx responses: (\d+)/.exec(text)?.[1] ?? 0)
   const sockets = /connect (\d+), read (\d+), write (\d+), timeout (\d+)/.exec(text)?.slice(1) ?? []
+  const answers = Number(/(\d+) requests in/.exec(text)?.[1] ?? 0)
+  const rate = Number(/Requests\/sec:\s+([\d.]+)/.exec(text)?.[1] ?? 0)
   return {
-    rate: Number(/Requests\/sec:\s+([\d.]+)/.exec(text)?.[1] ?? 0),
+    rate: answers === 0 ? 0 : (rate * (answers - bad)) / answers,
     p50: milliseconds(/50%\s+(\S+)/.exec(text)?.[1]),
     p99: milliseconds(/99%\s+(\S+)/.exec(text)?.[1]),
     errors: bad + sockets.reduce((sum, n) => sum + Number(n), 0),

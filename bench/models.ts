@@ -36,7 +36,7 @@ export interface Model {
   row: (at: number) => number[]
 }
 
-function example(folder: string, title: string): Model {
+export function example(folder: string, title: string): Model {
   const path = join(examples, folder)
   const { rows } = JSON.parse(readFileSync(join(path, 'reference.json'), 'utf8')) as {
     rows: number[][]

@@ -72,13 +72,13 @@ export async function linesWith(path: string, text: string): Promise<number> {
   return lines
 }
 
-/** Starts the binary with an empty environment. */
-export async function startRelais(...flags: string[]): Promise<Measured> {
+/** Starts the binary, or another program that takes its arguments, with an empty environment. */
+export async function startRelais(program: readonly string[] = [binary]): Promise<Measured> {
   const data = mkdtempSync(join(tmpdir(), 'relais-bench-data-'))
   const port = String(freePort())
   const url = `http://127.0.0.1:${port}`
   const log = join(data, 'log.jsonl')
-  const command = [binary, 'serve', '--data', data, '--port', port, ...flags]
+  const command = [...program, 'serve', '--data', data, '--port', port]
   // Opened to append, so that the soak can cut it short while it is written.
   const child = start(command, { env: {}, output: openSync(log, 'a') })
   await untilReady(() => fetch(`${url}/health/live`), 20)

@@ -41,3 +41,13 @@ export async function watch<T>(
     batch: (rowsAfter - rows) / (countAfter - count),
   }
 }
+
+/** Where the CPU went, in cores. */
+export function costOf(
+  { batch, engine, beside }: Watched<unknown>,
+  ...generators: number[]
+): string {
+  const sum = (shares: readonly number[]): string => shares.reduce((a, b) => a + b, 0).toFixed(2)
+  const cores = `cores: engine ${engine.toFixed(2)}, other processes of the server ${sum(beside)}`
+  return `${batch.toFixed(1)} rows per run; ${cores}, load ${sum(generators)}`
+}

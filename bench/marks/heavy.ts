@@ -1,13 +1,13 @@
 // A heavy model kept busy, while a light one on the same server must not feel it.
 import { Histogram } from '../histogram.ts'
-import { load } from '../load.ts'
+import { load, type LoadResult } from '../load.ts'
 import { heavy as model, iris } from '../models.ts'
 import { openLoop, type OpenReport } from '../openloop.ts'
 import { raw } from '../peers.ts'
 import { startRelais } from '../relais.ts'
 import { interleave, type Pace } from '../rounds.ts'
 import { most, ratio, type Verdict } from '../verdict.ts'
-import { watch } from '../watch.ts'
+import { costOf, watch, type Watched } from '../watch.ts'
 
 const connections = 32
 const irisRate = 200
@@ -28,21 +28,19 @@ export async function heavy(pace: Pace): Promise<Verdict[]> {
   const unloaded = await light(pace.seconds)
 
   const reports: OpenReport[] = []
-  let beside: number[] = []
-  let batch = connections / 2
-  let busy = 0
+  let seen: Watched<[LoadResult, OpenReport]> | undefined
   const result = await interleave(
     {
-      raw: (seconds) => raw(model, { batch, seconds, beside }),
+      raw: (seconds) => {
+        const { batch = connections / 2, beside = [], result = [] } = seen ?? {}
+        return raw(model, { batch, seconds, beside: [...beside, ...result.map(({ cpu }) => cpu)] })
+      },
       relais: async (seconds) => {
         const work = () =>
           Promise.all([load(relais.json(model, 1), connections, seconds), light(seconds)])
-        const seen = await watch(relais, model, engine, work)
-        const [result, report] = seen.result
-        reports.push(report)
-        beside = [...seen.beside, result.cpu, report.cpu]
-        ;({ batch, engine: busy } = seen)
-        return result
+        seen = await watch(relais, model, engine, work)
+        reports.push(seen.result[1])
+        return seen.result[0]
       },
     },
     pace,
@@ -52,11 +50,10 @@ export async function heavy(pace: Pace): Promise<Verdict[]> {
   for (const { ok } of reports.slice(1)) loaded.merge(ok.buckets)
   const p99 = loaded.percentile(99)
   const share = ratio('rows/s against the raw loop', result.relais, result.raw, 0.85)
-  const burnt = beside.map((cores) => cores.toFixed(2)).join(' + ')
-  const runs = `${batch.toFixed(1)} rows per run, engine on ${busy.toFixed(2)} cores`
+  const cost = seen ? costOf(seen, ...seen.result.map(({ cpu }) => cpu)) : ''
   const limit = Math.max(5 * unloaded.ok.p99, goodEnough)
   return [
-    { ...share, note: `${share.note}; ${runs}, beside ${burnt}` },
+    { ...share, note: `${share.note}; ${cost}` },
     most('p99 of iris at 200/s meanwhile', p99, limit, 'ms', {
       note: `${unloaded.ok.p99.toFixed(2)} ms without load`,
     }),
