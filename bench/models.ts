@@ -154,6 +154,7 @@ export function binaryBody(model: Model, rows: number): Body {
   })
 }
 
+/** The rows one after the other, as float32. */
 export function tensorOf(model: Model, rows: number): Float32Array {
   const data = new Float32Array(rows * model.features)
   for (let at = 0; at < rows; at += 1) data.set(model.row(at), at * model.features)

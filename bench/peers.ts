@@ -1,8 +1,9 @@
 // What Relais is measured against, each in processes of its own.
+import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 
 import type { Round, Target } from './load.ts'
-import { jsonBody, type Model, scratch } from './models.ts'
+import { jsonBody, type Model, scratch, tensorOf } from './models.ts'
 import type { RawOrder } from './peers/raw.ts'
 import { freePort, start, type StartOptions, untilReady } from './process.ts'
 import { python } from './python.ts'
@@ -115,7 +116,9 @@ export async function raw(model: Model, options: RawOptions): Promise<Round> {
     .flatMap((share) => Array.from({ length: Math.ceil(share) }, () => share / Math.ceil(share)))
     .map((share) => start([process.execPath, join(folder, 'burn.ts'), String(share)]))
   const { plain: file, threads, input, outputs, features } = model
-  const order: RawOrder = { file, threads, input, outputs, features, batch, seconds }
+  const data = join(scratch, `${model.name}.rows`)
+  writeFileSync(data, new Uint8Array(tensorOf(model, Math.floor(batch) + 2).buffer))
+  const order: RawOrder = { file, threads, input, outputs, data, features, batch, seconds }
   try {
     const child = Bun.spawn([process.execPath, join(folder, 'raw.ts'), JSON.stringify(order)], {
       stdout: 'pipe',

@@ -46,6 +46,7 @@ const digits = (value: number): string =>
 
 export function lineOf(verdict: Verdict): string {
   const { what, figure, unit, passed, spread, note } = verdict
+  if (verdict.least === undefined && verdict.most === undefined) return `FAIL ${what}: ${note}`
   const limit =
     verdict.least === undefined
       ? `≤ ${digits(verdict.most ?? Number.NaN)}`

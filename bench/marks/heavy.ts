@@ -45,9 +45,9 @@ export async function heavy(pace: Pace): Promise<Verdict[]> {
     },
     pace,
   )
-  // The first report is of the warm-up.
+  // Those of the rounds that count, after the warm-up and whatever was run again.
   const loaded = new Histogram()
-  for (const { ok } of reports.slice(1)) loaded.merge(ok.buckets)
+  for (const { ok } of reports.slice(-pace.rounds)) loaded.merge(ok.buckets)
   const p99 = loaded.percentile(99)
   const share = ratio('rows/s against the raw loop', result.relais, result.raw, 0.85)
   const cost = seen ? costOf(seen, ...seen.result.map(({ cpu }) => cpu)) : ''

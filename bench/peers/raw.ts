@@ -1,5 +1,7 @@
 // ONNX Runtime in a loop, as an engine runs it, without HTTP: the ceiling in rows per second.
-// Usage: bun raw.ts '{"file":…,"threads":…,"input":…,"outputs":[…],"features":…,"batch":…,"seconds":…}'
+// Usage: bun raw.ts '{"file":…,"threads":…,"input":…,"outputs":[…],"data":…,"features":…,"batch":…,"seconds":…}'
+import { readFileSync } from 'node:fs'
+
 import { openSession } from '../../src/inference/session.ts'
 import { digestFile } from '../../src/storage/fs.ts'
 
@@ -8,6 +10,8 @@ export interface RawOrder {
   threads: number
   input: string
   outputs: readonly string[]
+  /** File of float32 rows, one more than `batch` at least. */
+  data: string
   features: number
   /** Rows per run; between two whole numbers, both are run in turn so that the mean is met. */
   batch: number
@@ -15,13 +19,14 @@ export interface RawOrder {
 }
 
 const order = JSON.parse(process.argv[2] ?? '') as RawOrder
-const { file, threads, input, outputs, features, batch, seconds } = order
+const { file, threads, input, outputs, data, features, batch, seconds } = order
 const sha256 = await digestFile(file)
 const session = await openSession({ path: file, sha256, threads, inputs: [input], outputs })
 
+const values = new Float32Array(Uint8Array.from(readFileSync(data)).buffer)
 const inputOf = (rows: number) => ({
   type: 'float32' as const,
-  data: Float32Array.from({ length: rows * features }, (_, at) => Math.abs(Math.sin(at)) * 5),
+  data: values.slice(0, rows * features),
   dims: [rows, features],
 })
 const low = Math.max(1, Math.floor(batch))

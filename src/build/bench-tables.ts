@@ -38,7 +38,9 @@ const short = (value: number): string =>
     : String(Number(value.toPrecision(value < 1 ? 2 : 3)))
 
 const cellText = (cell: Cell | string | undefined): string =>
-  typeof cell === 'object' && cell.errors === 0 ? short(cell.requests_per_second) : '–'
+  typeof cell === 'object' && cell.errors === 0 && cell.requests_per_second > 0
+    ? short(cell.requests_per_second)
+    : '–'
 
 function marksTable({ marks }: Measurements, table: Table): string {
   return table(
