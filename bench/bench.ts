@@ -1,87 +1,74 @@
-// Requests per second on the iris model, everything on, against a bare JSON echo, in one run.
-import { mkdirSync, writeFileSync } from 'node:fs'
-import { join } from 'node:path'
+// `bun run bench` measures the table, `bun run bench --check` the pass marks. Results go to
+// results.json, unless a try (`--seconds`, `--rounds`) is all that was wanted.
+import { parseArgs } from 'node:util'
 
-import { demandWrk, load, type LoadResult, median, spread } from './load.ts'
-import { startMeasured } from './relais.ts'
+import { demandWrk } from './load.ts'
+import { constant } from './marks/constant.ts'
+import { heavy } from './marks/heavy.ts'
+import { manyRows } from './marks/many-rows.ts'
+import { oneConnection } from './marks/one-connection.ts'
+import { oneRow } from './marks/one-row.ts'
+import { overload } from './marks/overload.ts'
+import { makeModels } from './models.ts'
+import { buildBinary } from './relais.ts'
+import { keep } from './results.ts'
+import type { Pace } from './rounds.ts'
+import { measureTable } from './table.ts'
+import { lineOf, missing, type Verdict } from './verdict.ts'
 
-/** Marks of RULES §34: median of five interleaved rounds of five seconds, after a warm-up. */
-const rounds = 5
-const seconds = 5
-const connections = 64
-const mark = 0.5
-const steadyBaseline = 0.2
-
-const check = process.argv.includes('--check')
-const body = JSON.stringify({ instances: [[5.1, 3.5, 1.4, 0.2]] })
-
-async function startEcho(): Promise<{ url: string; stop: () => void }> {
-  const child = Bun.spawn([process.execPath, join(import.meta.dir, 'peers/echo.ts')], {
-    stdout: 'pipe',
-  })
-  const { value } = await child.stdout.getReader().read()
-  const port = new TextDecoder().decode(value).trim()
-  return { url: `http://127.0.0.1:${port}/`, stop: () => child.kill() }
+const marks: Record<string, (pace: Pace) => Promise<Verdict[]>> = {
+  'one-row': oneRow,
+  'one-connection': oneConnection,
+  'many-rows': manyRows,
+  heavy,
+  overload,
+  constant,
 }
 
-interface Comparison {
-  echo: LoadResult[]
-  relais: LoadResult[]
-}
+const { values } = parseArgs({
+  options: {
+    check: { type: 'boolean', default: false },
+    only: { type: 'string' },
+    seconds: { type: 'string' },
+    rounds: { type: 'string' },
+  },
+})
 
-async function compare(echoUrl: string, target: Parameters<typeof load>[0]): Promise<Comparison> {
-  const results: Comparison = { echo: [], relais: [] }
-  await load(target, connections, 3)
-  await load({ url: echoUrl, body }, connections, 2)
-  for (let round = 1; round <= rounds; round += 1) {
-    results.echo.push(await load({ url: echoUrl, body }, connections, seconds))
-    results.relais.push(await load(target, connections, seconds))
-    const [echo, relais] = [results.echo.at(-1), results.relais.at(-1)]
-    const shown = [echo, relais].map((r) => `${Math.round(r?.requestsPerSecond ?? 0)}/s`)
-    console.log(`round ${round}: echo ${shown[0]}, relais ${shown[1]}`)
+async function verdictsOf(name: string, pace: Pace): Promise<Verdict[]> {
+  const began = performance.now()
+  console.log(`\n== ${name}`)
+  const run = marks[name]
+  if (!run) throw new Error(`marks are ${Object.keys(marks).join(', ')}`)
+  const verdicts = await run(pace).catch((error: Error) => [missing('it runs', error.message)])
+  for (const verdict of verdicts) {
+    verdict.mark = name
+    console.log(lineOf(verdict))
   }
-  return results
+  console.log(`-- ${((performance.now() - began) / 1000).toFixed(0)} s`)
+  return verdicts
 }
 
-const rates = (results: readonly LoadResult[]): number[] => results.map((r) => r.requestsPerSecond)
+async function check(pace: Pace, isTry: boolean): Promise<boolean> {
+  const names = values.only === undefined ? Object.keys(marks) : [values.only]
+  const verdicts: Verdict[] = []
+  for (const name of names) verdicts.push(...(await verdictsOf(name, pace)))
+  const missed = verdicts.filter(({ passed }) => !passed)
+  console.log(`\n${verdicts.length - missed.length} marks met, ${missed.length} missed`)
+  for (const verdict of missed) console.log(`${verdict.mark}: ${lineOf(verdict)}`)
+  if (!isTry) keep({ marks: verdicts })
+  return missed.length === 0
+}
 
 demandWrk()
-const echo = await startEcho()
-const relais = await startMeasured()
-let failed = false
-try {
-  await relais.serve('iris', 'iris')
-  const target = { url: `${relais.url}/v1/models/iris:predict`, body, token: relais.token }
-  let results = await compare(echo.url, target)
-  for (let again = 0; spread(rates(results.echo)) > steadyBaseline && again < 3; again += 1) {
-    console.log('the baseline varied by more than 20 %: once more')
-    results = await compare(echo.url, target)
-  }
-  const [base, own] = [median(rates(results.echo)), median(rates(results.relais))]
-  const errors = results.relais.reduce((sum, r) => sum + r.errors, 0)
-  const ratio = own / base
-  const spreads = [spread(rates(results.echo)), spread(rates(results.relais))]
-  const p99 = median(results.relais.map((r) => r.p99))
-  console.log(`echo   ${Math.round(base)} requests/s, spread ${(spreads[0]! * 100).toFixed(0)} %`)
-  console.log(
-    `relais ${Math.round(own)} requests/s, spread ${(spreads[1]! * 100).toFixed(0)} %, p99 ${p99} ms`,
-  )
-  console.log(`ratio  ${ratio.toFixed(3)} (mark ${mark}), errors ${errors}`)
-  failed = ratio < mark || errors > 0
-  mkdirSync(join(import.meta.dir, 'results'), { recursive: true })
-  const record = {
-    connections,
-    rounds,
-    seconds,
-    echo: rates(results.echo),
-    relais: rates(results.relais),
-    ratio,
-    p99,
-    errors,
-  }
-  writeFileSync(join(import.meta.dir, 'results/iris.json'), `${JSON.stringify(record, null, 2)}\n`)
-} finally {
-  echo.stop()
-  await relais.stop()
+await buildBinary()
+await makeModels()
+const isTry = values.seconds !== undefined || values.rounds !== undefined
+if (values.check || values.only !== undefined) {
+  // RULES §34.
+  const pace = { rounds: Number(values.rounds ?? 5), seconds: Number(values.seconds ?? 5) }
+  if (!(await check(pace, isTry))) process.exitCode = 1
+} else {
+  const table = await measureTable(Number(values.seconds ?? 2))
+  if (!isTry) keep({ table })
 }
-if (check && failed) process.exitCode = 1
+process.exit()

@@ -1,13 +1,15 @@
-// Fills the README's tables from the code: settings, commands, roles, errors.
-import { readFileSync, writeFileSync } from 'node:fs'
+// Fills the README's tables from the code (settings, commands, roles, errors) and the benchmarks.
+import { existsSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 
 import { commands } from '../cli/cli.ts'
 import { envName, settings } from '../config.ts'
 import { faults } from '../core/fault.ts'
 import { grants, rights, roles } from '../core/principal.ts'
+import { benchTables, type Measurements } from './bench-tables.ts'
 
 const path = join(import.meta.dir, '../../README.md')
+const measured = join(import.meta.dir, '../../bench/results.json')
 
 function table(headings: readonly string[], rows: readonly (readonly string[])[]): string {
   const line = (cells: readonly string[]): string => `| ${cells.join(' | ')} |`
@@ -47,6 +49,10 @@ const sections: Record<string, () => string> = {
         title,
       ]),
     ),
+  bench: () =>
+    existsSync(measured)
+      ? benchTables(JSON.parse(readFileSync(measured, 'utf8')) as Measurements, table)
+      : 'Not measured yet.',
 }
 
 /** The text with every generated section filled anew. */
