@@ -22,6 +22,8 @@ export function demandShallow(bytes: Uint8Array): void {
   }
 }
 
+const strictly = new TextDecoder('utf-8', { fatal: true })
+
 const malformed = (): Fault => new Fault('request.malformed', 'The body is not valid JSON.')
 
 const longestNumber = 64
@@ -72,10 +74,14 @@ export async function readJsonBody(
     }
   }
   demandPlain(request)
-  const bytes = await readBody(request, most)
+  return parseJson(await readBody(request, most), wide)
+}
+
+/** The JSON value of bytes. `wide` as for `readJsonBody`. Throws `request.malformed`. */
+export function parseJson(bytes: Uint8Array, wide: boolean): unknown {
   if (bytes.length > worthScanning) demandShallow(bytes)
-  const text = new TextDecoder().decode(bytes)
   try {
+    const text = strictly.decode(bytes)
     return wide && /[\d.]{16}/.test(text)
       ? parseExactly(text, exact)
       : (JSON.parse(text) as unknown)
