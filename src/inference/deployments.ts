@@ -266,11 +266,20 @@ export class Deployments {
     const { model } = desired
     const stages = {} as Route['stages']
     for (const wanted of desired.stages) {
-      stages[wanted.stage] = await this.fill(model.name, wanted)
+      stages[wanted.stage] = await this.stage(model.name, wanted)
       if (wanted.graceUntil !== null) this.lookAgain(model.name, wanted.graceUntil - Date.now())
     }
     const aliases = new Map(desired.aliases.map(({ alias, row }) => [alias, row.version]))
     return { model: model.name, modelId: model.id, stages, aliases }
+  }
+
+  /** What serves a stage. Nothing stands in for what was unloaded from Staging. */
+  private stage(model: string, wanted: DesiredStage): Promise<ServedStage> {
+    if (wanted.stage === 'Production') return this.fill(model, wanted)
+    const { live } = wanted
+    const candidates = wanted.candidates.filter(({ id }) => !this.keptOut.has(id))
+    if (candidates[0] === wanted.candidates[0]) return this.fill(model, { ...wanted, candidates })
+    return Promise.resolve({ live: live?.version ?? null, serving: null, why: unloaded })
   }
 
   /** The first candidate of a stage that loads, and why it is not the live version. */
@@ -279,10 +288,6 @@ export class Deployments {
     const number = live?.version ?? null
     const reasons = live?.quarantinedAt ? [live.quarantineReason ?? 'quarantined'] : []
     for (const row of candidates) {
-      // What serves Production was never unloaded, and what could stand in for it must not be missed.
-      if (stage === 'Staging' && this.keptOut.has(row.id)) {
-        return { live: number, serving: null, why: unloaded }
-      }
       const { deployment, why } = await this.holdings.attempt(model, row, stage === 'Production')
       if (why !== null) reasons.push(why)
       else if (row.version === number || live === null) {

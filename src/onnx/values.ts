@@ -2,7 +2,7 @@
 import { checkColumn, checkType, escapePointer, type Flaws, type Verdict } from './check.ts'
 import type { Slot } from './model.ts'
 import type { Column } from './signature.ts'
-import { element, elements, type ElementType, type Tensor } from './tensor.ts'
+import { element, elements, type ElementType, type Tensor, type TensorData } from './tensor.ts'
 
 /** A column whose limits are rounded as the tensor's elements are. */
 export interface ColumnOfTensor {
@@ -10,11 +10,14 @@ export interface ColumnOfTensor {
   pointer: string
 }
 
-/** Limits per place within a row, for one pass over an array; `width` 1 where all are alike. */
-interface Sieve {
-  width: number
-  low: Float64Array
-  high: Float64Array
+/** One way through an array: which elements, and which of them are worth a closer look. */
+interface Pass {
+  start: number
+  stride: number
+  /** `numbers`: outside the limits. `halves`: bits that are no finite number. `all`: each of them. */
+  look: 'numbers' | 'halves' | 'all'
+  low: number
+  high: number
 }
 
 /** Numbers that a column or an element type lets pass. */
@@ -39,54 +42,50 @@ function isOpen(type: ElementType, { type: own, min, max, allowed }: Column): bo
   return own === type && !bounded
 }
 
-/** The limits of a slot's numbers, or null where every value of the array's type passes. */
-function sieveOf(type: ElementType, columns: readonly ColumnOfTensor[]): Sieve | null {
-  const { kind } = elements[type]
-  if (kind === 'wide' || kind === 'string' || type === 'float16') return null
-  const limits = columns.length === 0 ? [limitsOf(type)] : []
-  for (const { column } of columns) {
-    // What comparisons cannot decide passes here and is looked at one by one.
-    limits[column.index] = isPlain(type, column) ? limitsOf(type, column) : limitsOf(type)
-  }
-  const [first] = limits
-  const isUniform = limits.every(([low, high]) => low === first?.[0] && high === first[1])
-  const isInteger = kind === 'int' && isUniform
-  const [low, high] = limitsOf(type)
-  if (isInteger && first?.[0] === low && first[1] === high) return null
-  const kept = isUniform ? limits.slice(0, 1) : limits
-  return {
-    width: kept.length,
-    low: Float64Array.from(kept, (one) => one[0]),
-    high: Float64Array.from(kept, (one) => one[1]),
-  }
+/** Does every value that the array can hold pass? */
+function isIdle(type: ElementType, { look, low, high }: Pass): boolean {
+  const [least, most] = limitsOf(type)
+  return elements[type].kind === 'int' && look === 'numbers' && low === least && high === most
 }
 
-/** Index of the first element at or behind `from` outside its limits (NaN always is), or -1. */
-function firstOutside(data: ArrayLike<number>, from: number, sieve: Sieve): number {
-  const { width, low, high } = sieve
+/** How the elements of one column, or of a whole input without columns, are looked at; or not at all. */
+function passOf(type: ElementType, stride: number, column?: Column): Pass | null {
+  const place = { start: column?.index ?? 0, stride, low: 0, high: 0 }
+  if (column && !isOpen(type, column) && !isPlain(type, column)) return { ...place, look: 'all' }
+  if (type === 'float16') return { ...place, look: 'halves' }
+  const { kind } = elements[type]
+  if (kind === 'wide' || kind === 'string') return null
+  const [low, high] = limitsOf(type, column)
+  const pass: Pass = { ...place, look: 'numbers', low, high }
+  return isIdle(type, pass) ? null : pass
+}
+
+/** One pass per column, or a single one where all columns are alike. */
+function passesOf(type: ElementType, columns: readonly ColumnOfTensor[]): Pass[] {
+  if (columns.length === 0) return [passOf(type, 1) ?? []].flat()
+  const passes = columns.flatMap(({ column }) => passOf(type, columns.length, column) ?? [])
+  const [first] = passes
+  const isUniform = passes.every(
+    ({ look, low, high }) => look === first?.look && low === first.low && high === first.high,
+  )
+  const isWhole = first && isUniform && passes.length === columns.length
+  return isWhole ? [{ ...first, start: 0, stride: 1 }] : passes
+}
+
+/** Index of the next element worth a look, at or behind `from`; or -1. Column by column: fastest. */
+function nextOf({ look, stride, low, high }: Pass, data: TensorData, from: number): number {
   const { length } = data
-  if (width === 1) {
-    const [least, most] = [low[0] as number, high[0] as number]
-    for (let at = from; at < length; at += 1) {
-      const value = data[at] as number
-      if (!(value >= least && value <= most)) return at
+  if (look === 'all') return from < length ? from : -1
+  if (look === 'halves') {
+    for (let at = from; at < length; at += stride) {
+      if (((data[at] as number) & 0x7c00) === 0x7c00) return at
     }
     return -1
   }
-  let place = from % width
-  for (let at = from; at < length; at += 1) {
+  for (let at = from; at < length; at += stride) {
     const value = data[at] as number
-    if (!(value >= (low[place] as number) && value <= (high[place] as number))) return at
-    place += 1
-    if (place === width) place = 0
-  }
-  return -1
-}
-
-/** Index of the first float16 at or behind `from` that is no finite number, or -1. */
-function firstWildHalf(bits: ArrayLike<number>, from: number): number {
-  for (let at = from; at < bits.length; at += 1) {
-    if (((bits[at] as number) & 0x7c00) === 0x7c00) return at
+    // Written so that NaN is outside, too.
+    if (!(value >= low && value <= high)) return at
   }
   return -1
 }
@@ -101,9 +100,7 @@ export class ValueCheck {
   private readonly slot: Slot
   private readonly width: number
   private readonly byPlace: readonly (ColumnOfTensor | undefined)[]
-  private readonly sieve: Sieve | null
-  /** Columns about which the sieve cannot decide. */
-  private readonly others: readonly ColumnOfTensor[]
+  private readonly passes: readonly Pass[]
 
   /** `columns`: those over this input; none for inputs that are no table. */
   constructor(slot: Slot, columns: readonly ColumnOfTensor[]) {
@@ -112,32 +109,18 @@ export class ValueCheck {
     const byPlace: ColumnOfTensor[] = []
     for (const one of columns) byPlace[one.column.index] = one
     this.byPlace = byPlace
-    this.sieve = sieveOf(slot.type, columns)
-    this.others = columns.filter(
-      ({ column }) => !isPlain(slot.type, column) && !isOpen(slot.type, column),
-    )
+    this.passes = passesOf(slot.type, columns)
   }
 
   /** Adds every value that does not fit, until the list is full. */
   check(tensor: Tensor, flaws: Flaws): void {
-    if (tensor.type === 'float16') {
-      this.each(tensor, flaws, (from) => firstWildHalf(tensor.data as Uint16Array, from))
-    } else if (this.sieve) {
-      const { sieve } = this
-      this.each(tensor, flaws, (from) => firstOutside(tensor.data as Float32Array, from, sieve))
-    }
-    for (const { column } of this.others) {
-      for (let at = column.index; at < tensor.data.length && !flaws.full; at += this.width) {
+    for (const pass of this.passes) {
+      const { start, stride } = pass
+      let at = nextOf(pass, tensor.data, start)
+      while (at >= 0 && !flaws.full) {
         this.judge(tensor, at, flaws)
+        at = nextOf(pass, tensor.data, at + stride)
       }
-    }
-  }
-
-  private each(tensor: Tensor, flaws: Flaws, next: (from: number) => number): void {
-    for (let at = next(0); at >= 0 && !flaws.full; at = next(at + 1)) {
-      // The rest of the columns has its turn later.
-      const one = this.byPlace[at % this.width]
-      if (!one || !this.others.includes(one)) this.judge(tensor, at, flaws)
     }
   }
 
