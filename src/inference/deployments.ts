@@ -39,6 +39,7 @@ type Unserved = Pick<VersionRow, 'id' | 'quarantinedAt' | 'quarantineReason'>
 const safeModeReason = 'safe mode: the last version that is known to work'
 /** Why a version serves nothing after the model repository's call. */
 const unloaded = 'unloaded'
+const unloadedText = 'The version was unloaded; load it before it is asked for again.'
 
 /** Throws the reason why a version can never serve as it is. */
 export function demandServable(row: VersionRow): void {
@@ -218,7 +219,7 @@ export class Deployments {
     const { db } = this.options
     const row = await resolveVersion(db.read, await findModel(db.read, route.model), reference)
     demandServable(row)
-    if (this.keptOut.has(row.id)) throw new Fault('model.unavailable', `It was ${unloaded}.`)
+    if (this.keptOut.has(row.id)) throw new Fault('model.unavailable', unloadedText)
     const unpin = this.holdings.pin(row)
     try {
       const { deployment, why } = await this.holdings.ensure(route.model, row, false)
@@ -238,7 +239,8 @@ export class Deployments {
         `${route.model} has no version in ${stage}; promote one first.`,
       )
     }
-    return new Fault('model.unavailable', why === '' ? 'The version is not loaded.' : why)
+    const text = why === unloaded ? unloadedText : why
+    return new Fault('model.unavailable', text === '' ? 'The version is not loaded.' : text)
   }
 
   private async bring(name: string): Promise<void> {

@@ -8,7 +8,7 @@ import type { Principal } from '../core/principal.ts'
 import { type ModelRow, models, type VersionRow, versions } from '../db/tables.ts'
 import { demandServable, type Deployments } from '../inference/deployments.ts'
 import { maySee } from '../inference/predict.ts'
-import { findModel, type Registry } from '../registry/registry.ts'
+import { findModel, findVersion, type Registry } from '../registry/registry.ts'
 import { liveIn, type Stage } from '../registry/stages.ts'
 import { resolveVersion } from '../registry/versions.ts'
 import { readParameters } from './parameters.ts'
@@ -18,7 +18,7 @@ export interface Repository extends Pick<Registry, 'db' | 'audit' | 'access'> {
 }
 
 type Body = Record<string, unknown>
-/** Reads the body of a change, once the caller may know of the model. */
+/** Reads the body of a change, once the caller may change something of the model. */
 type Reading = () => Promise<Body>
 
 const wrong = (why: string): Fault => new Fault('request.invalid', why)
@@ -62,8 +62,10 @@ function readReference(body: Body): string | undefined {
 /** What a request without a version would use, or else comes closest to it. */
 async function usualVersion(s: Repository, model: ModelRow): Promise<VersionRow> {
   const q = s.db.read
-  const serving = s.deployments.route(model.name)?.stages.Production.serving?.row
-  const live = serving ?? (await liveIn(q, model.id, 'Production'))
+  const serving = s.deployments.route(model.name)?.stages.Production.serving
+  // Read again: a deployment's row is as old as its load, when its stage was another.
+  if (serving) return findVersion(q, model, serving.row.version)
+  const live = await liveIn(q, model.id, 'Production')
   const found = live ?? (await liveIn(q, model.id, 'Staging'))
   if (found) return found
   const [highest] = await q
@@ -84,7 +86,8 @@ async function admit(
   body: Reading,
 ): Promise<VersionRow> {
   const { name, action } = at
-  await s.access.require(ctx, 'models:read', name, action)
+  // Whoever holds the right of any stage holds this one: asked before the body is read.
+  await s.access.require(ctx, 'stage:None', name, action)
   const reference = readReference(await body())
   if (!s.deployments.started) {
     throw new Fault('service.starting', 'The models are being loaded.')
