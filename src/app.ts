@@ -12,14 +12,16 @@ import { can } from './core/principal.ts'
 import { jsonBodies } from './http/body.ts'
 import { docsRoutes, openApiOf } from './http/docs.ts'
 import { guard as makeGuard } from './http/guard.ts'
-import { healthRoutes } from './http/health.ts'
+import { healthRoutes, readiness } from './http/health.ts'
 import { elysiaFault } from './http/problem.ts'
 import { exchangeOf } from './http/request.ts'
 import { HttpServer } from './http/server.ts'
 import { Deployments } from './inference/deployments.ts'
 import { predictEntry } from './inference/openapi.ts'
+import { maySee } from './inference/predict.ts'
 import { predictDoor } from './inference/routes.ts'
 import { prepareChildHome, runSnapshot } from './inference/spawn.ts'
+import { oipDoor } from './oip/routes.ts'
 import { closeFoundation, ensureAdminToken, type Foundation, openFoundation } from './parts.ts'
 import { type Promotion, TrialSlots } from './promotion/promotion.ts'
 import { quarantine } from './promotion/rollback.ts'
@@ -146,7 +148,7 @@ function nativeRoutes(parts: Parts, guard: ReturnType<typeof makeGuard>) {
   const readable = async (request: Request): Promise<((model: string) => boolean) | null> => {
     try {
       const caller = await authenticate(request.headers.get('authorization'))
-      return (model) => can(caller, 'models:read', model) || can(caller, 'models:predict', model)
+      return (model) => maySee(caller, model)
     } catch {
       return null
     }
@@ -271,7 +273,11 @@ function mount(parts: Parts): Pick<App, 'server' | 'routes'> {
   const { config, foundation, deployments, log, metrics } = parts
   const maxBody = config['max-body']
   const timeout = config['predict-timeout']
-  const doors = [predictDoor({ deployments, metrics, timeout, maxBody })]
+  const isReady = (): boolean => readiness(healthReport(parts), config['strict-ready']).code === 200
+  const doors = [
+    predictDoor({ deployments, metrics, timeout, maxBody }),
+    oipDoor({ ...parts, timeout, maxBody, version, isReady }),
+  ]
   const api = nativeApi(parts)
   const server = new HttpServer({
     host: config.host,

@@ -89,6 +89,20 @@ const probes: Probe[] = [
     body: { instances: [[1, 2]] },
     route: '/v1/models/{model}/labels/{label}:predict',
   }),
+  ...['', '/versions/1'].map((at) =>
+    probe('models:predict', 'POST', `/v2/models/m${at}/infer`, 200, {
+      body: { inputs: [{ name: 'x', datatype: 'FP32', shape: [1, 2], data: [1, 2] }] },
+      route: `/v2/models/{model}${at.replace('1', '{version}')}/infer`,
+    }),
+  ),
+  probe('stage:Production', 'POST', '/v2/repository/models/m/load', 200, {
+    body: {},
+    route: '/v2/repository/models/{model}/load',
+  }),
+  probe('stage:Production', 'POST', '/v2/repository/models/m/unload', 409, {
+    body: {},
+    route: '/v2/repository/models/{model}/unload',
+  }),
   probe('models:create', 'POST', '/api/v1/models', 409, { body: { name: 'm' } }),
   probe('models:write', 'PATCH', absent, 404, { body: { description: '' }, route: native }),
   probe('models:write', 'PATCH', `${absent}/versions/1`, 404, {
@@ -146,7 +160,8 @@ describe('§10 role × right', () => {
     expect(new Set(probes.map(({ right }) => right))).toEqual(new Set(rights))
     const probed = new Set(probes.map(({ method, path, route }) => `${method} ${route ?? path}`))
     // Any valid token may ask who it is; what it may see of a model's status is tested below.
-    const free = /^GET (\/api\/v1\/me|\/v1\/models.*)$/
+    const free =
+      /^(GET (\/api\/v1\/me|\/v[12]\/models.*|\/v2\/?)|POST \/v2\/repository\/.*(index|\{repository\}.*))$/
     const missing = relais.app.routes
       .filter(({ path }) => !isPublic(path))
       .map(({ method, path }) => `${method} ${path}`)
@@ -298,7 +313,9 @@ describe('§11 refused to a data scientist, allowed to an ml-lead', () => {
 })
 
 const isPublic = (path: string): boolean =>
-  /^\/(health(\/.*)?|docs(\/.*)?|version|\.well-known\/jwks\.json)$/.test(path)
+  /^\/(health(\/.*)?|v2\/health\/(live|ready)|docs(\/.*)?|version|\.well-known\/jwks\.json)$/.test(
+    path,
+  )
 
 const filled = (template: string): string =>
   template.replaceAll(/:(?!predict)[a-z]+|\{[a-z]+\}/g, '1')
@@ -353,6 +370,11 @@ describe('§14 default deny', () => {
       '/docs//api/v1/models',
       '/docs%2f..%2fapi/v1/models',
       '/docsx',
+      '/v2/health',
+      '/v2/health/',
+      '/v2/health/live/',
+      '/v2/health/live/../../models',
+      '/v2/health/ready/..;/v2',
       '/healthz',
       '/version/../metrics',
       '/metrics/',

@@ -41,6 +41,7 @@ export const faults = {
   'inference.failed': [422, 'The model refused this input'],
   'inference.poison-request': [500, 'This request crashes the model'],
   internal: [500, 'Something went wrong on our side'],
+  'request.unsupported': [501, 'This part of the protocol is not served'],
   'service.starting': [503, 'The server is still starting'],
   'service.draining': [503, 'The server is shutting down'],
   'model.loading': [503, 'The model is still loading'],

@@ -9,15 +9,14 @@ import { exchangeOf, type RouteClass } from './request.ts'
 
 const publicExact: ReadonlySet<string> = new Set(['/version', '/.well-known/jwks.json'])
 
+const probes: ReadonlySet<string> = new Set(['/health', '/v2/health/live', '/v2/health/ready'])
+
+/** Paths that tell how the server is, also while it shuts down. */
+export const isProbe = (path: string): boolean => probes.has(path) || path.startsWith('/health/')
+
 /** Paths that need no token. Everything else does, known or unknown. */
 export function isPublic(path: string): boolean {
-  return (
-    publicExact.has(path) ||
-    path === '/health' ||
-    path.startsWith('/health/') ||
-    path === '/docs' ||
-    path.startsWith('/docs/')
-  )
+  return publicExact.has(path) || isProbe(path) || path === '/docs' || path.startsWith('/docs/')
 }
 
 const badPath = (): Fault =>

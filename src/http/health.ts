@@ -25,7 +25,8 @@ function registryHealth(report: HealthReport): Answer {
   return broken ? { status: 'failed', code: 503 } : { status: 'ok', code: 200 }
 }
 
-function readiness(report: HealthReport, strict: boolean): Answer {
+/** 503 until the first reconcile has ended, or while database or storage fails (RULES §17). */
+export function readiness(report: HealthReport, strict: boolean): Answer {
   const base = registryHealth(report)
   if (base.code === 503 || !report.started || report.draining)
     return { status: 'failed', code: 503 }

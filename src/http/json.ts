@@ -22,6 +22,8 @@ export function demandShallow(bytes: Uint8Array): void {
   }
 }
 
+const strictly = new TextDecoder('utf-8', { fatal: true })
+
 const malformed = (): Fault => new Fault('request.malformed', 'The body is not valid JSON.')
 
 const longestNumber = 64
@@ -53,45 +55,50 @@ const parseExactly = JSON.parse as (
   reviver: (key: string, value: unknown, context?: { source?: string }) => unknown,
 ) => unknown
 
-const utf8 = new TextDecoder()
-
-async function readChecked(request: Request, most: number): Promise<string> {
-  demandPlain(request)
-  const bytes = await readBody(request, most)
+/** The JSON value of bytes. `wide` as for `readJsonBody`. Throws `request.malformed`. */
+export function parseJson(bytes: Uint8Array, wide: boolean): unknown {
   if (bytes.length > worthScanning) demandShallow(bytes)
-  return utf8.decode(bytes)
-}
-
-/**
- * The text of a JSON body, of bounded size and depth. Throws `request.too-large`, `request.malformed`
- * or `request.media-type`. No async function of its own: short bodies are the hot path.
- */
-export function readJsonText(request: Request, most: number): Promise<string> {
-  const declared = request.headers.get('content-length')
-  const isShort = declared !== null && Number(declared) <= worthScanning
-  return isShort ? request.text() : readChecked(request, most)
-}
-
-/**
- * The value of the text of a request's body. `wide`: the model takes 64-bit integers, so those beyond
- * 2^53 are kept exact, as bigint. Throws `request.malformed`, or `request.media-type` when packed.
- */
-export function parseJson(request: Request, text: string, wide: boolean): unknown {
   try {
-    return wide && /[\d.]{16}/.test(text)
-      ? parseExactly(text, exact)
-      : (JSON.parse(text) as unknown)
+    return parseText(strictly.decode(bytes), wide)
+  } catch {
+    throw malformed()
+  }
+}
+
+function parseText(text: string, wide: boolean): unknown {
+  return wide && /[\d.]{16}/.test(text) ? parseExactly(text, exact) : (JSON.parse(text) as unknown)
+}
+
+/**
+ * The body as text when it is short, else as bytes. No async function of its own, because short bodies
+ * are the hot path. Throws `request.too-large` or `request.media-type`.
+ */
+export function readJsonText(request: Request, most: number): Promise<string | Uint8Array> {
+  const declared = request.headers.get('content-length')
+  if (declared !== null && Number(declared) <= worthScanning) return request.text()
+  demandPlain(request)
+  return readBody(request, most)
+}
+
+/** The JSON value of what `readJsonText` read. Throws `request.malformed` or `request.media-type`. */
+export function parseJsonText(request: Request, body: string | Uint8Array, wide: boolean): unknown {
+  if (typeof body !== 'string') return parseJson(body, wide)
+  try {
+    return parseText(body, wide)
   } catch {
     demandPlain(request)
     throw malformed()
   }
 }
 
-/** Both in one, where a promise more does not matter. */
+/**
+ * The JSON value of a body. `wide`: the model takes 64-bit integers, so those beyond 2^53 are kept
+ * exact, as bigint. Throws `request.too-large`, `request.media-type` or `request.malformed`.
+ */
 export async function readJsonBody(
   request: Request,
   most: number,
   wide: boolean,
 ): Promise<unknown> {
-  return parseJson(request, await readJsonText(request, most), wide)
+  return parseJsonText(request, await readJsonText(request, most), wide)
 }

@@ -7,7 +7,7 @@ import type { Principal } from '../core/principal.ts'
 import type { Log } from '../telemetry/log.ts'
 import type { Metrics } from '../telemetry/metrics.ts'
 import type { CounterSeries, HistogramSeries } from '../telemetry/series.ts'
-import { isPublic } from './guard.ts'
+import { isProbe, isPublic } from './guard.ts'
 import { problemResponse } from './problem.ts'
 import { demandPlain, Exchange, pathOf, readBody, remember, type RouteClass } from './request.ts'
 
@@ -178,7 +178,7 @@ export class HttpServer {
   }
 
   private enter(exchange: Exchange): Promise<Response> | Response {
-    if (this.draining && !exchange.path.startsWith('/health')) {
+    if (this.draining && !isProbe(exchange.path)) {
       throw new Fault('service.draining', 'The server is shutting down.', { retryAfter: 5 })
     }
     for (const door of this.options.doors) {

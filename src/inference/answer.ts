@@ -33,6 +33,30 @@ function nested(output: Output, axis: number, at: number): string {
   return `${text}]`
 }
 
+/** Elements `from` to `to` in row-major order, joined by commas. */
+export function flatJson(output: Output, from: number, to: number): string {
+  let text = ''
+  for (let at = from; at < to; at += 1)
+    text += at > from ? `,${scalar(output, at)}` : scalar(output, at)
+  return text
+}
+
+/** An output as far as it belongs to one request: its shape, and where its elements lie. */
+export interface Part extends Output {
+  from: number
+  to: number
+}
+
+/** What of output `at` belongs to the request: of a shared run, its own rows. */
+export function ownPart({ outputs, from, rows, batchRows }: Answer, at: number): Part {
+  const output = outputs[at] as Output
+  const { length } = output.data
+  if (rows === batchRows) return { ...output, from: 0, to: length }
+  const stride = length / batchRows
+  const dims = [rows, ...output.dims.slice(1)]
+  return { ...output, dims, from: from * stride, to: (from + rows) * stride }
+}
+
 /** Turns answers of one model version into JSON. */
 export class Encoder {
   private readonly keys: readonly string[]
@@ -66,12 +90,9 @@ export class Encoder {
 
   /** The value of `outputs`: the tensor, or an object of tensors when there are several. */
   tensors(answer: Answer): string {
-    const { outputs, from, rows, batchRows } = answer
-    const parts = outputs.map((output) => {
-      if (rows === batchRows) return nested(output, 0, 0)
-      const stride = output.data.length / batchRows
-      const dims = [rows, ...output.dims.slice(1)]
-      return nested({ ...output, dims }, 0, from * stride)
+    const parts = answer.outputs.map((_output, at) => {
+      const part = ownPart(answer, at)
+      return nested(part, 0, part.from)
     })
     if (parts.length === 1) return parts[0] as string
     return `{${parts.map((part, at) => this.keys[at] + part).join(',')}}`

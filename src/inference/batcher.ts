@@ -37,7 +37,7 @@ export interface PredictRequest {
 }
 
 /** Rows and requests that one frame carries at most: a bigger run gains nothing and delays others. */
-const mostRows = 1024
+export const mostRows = 1024
 const mostMerged = 256
 /** A slow model gets fewer rows a frame, so that one takes about so many milliseconds. */
 const frameMillis = 200

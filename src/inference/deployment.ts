@@ -77,6 +77,8 @@ export class Deployment {
   readonly validator: Validator
   readonly encoder: Encoder
   readonly memory: number
+  /** Did the trial prove that rows give the same answers alone and together? */
+  readonly batchable: boolean
   readonly series: Series
   readonly statistics = new Statistics()
   /** End of every V1 answer: `,"model_name":…,"model_version":…}`. */
@@ -109,12 +111,13 @@ export class Deployment {
     this.series = seriesOf(parts.metrics, model, this.version)
     this.logged = `,"model":${JSON.stringify(model)},"model_version":"${this.version}"`
     this.tail = `,"model_name":${JSON.stringify(model)},"model_version":"${this.version}"}`
-    const mergeable = (row.trial as TrialReport | null)?.batchable === true
+    this.batchable = (row.trial as TrialReport | null)?.batchable === true
     const fixedShape = this.signature.inputs.every(
       (slot) => slot.shape !== null && slot.shape.slice(1).every((dim) => typeof dim === 'number'),
     )
     const { longestWait } = parts
-    this.batcher = new Batcher(this.handle, this, { mergeable, fixedShape, longestWait })
+    const merge = { mergeable: this.batchable, fixedShape }
+    this.batcher = new Batcher(this.handle, this, { ...merge, longestWait })
   }
 
   get waiting(): number {

@@ -1,5 +1,5 @@
 // Desired against loaded: brings engines in line with the registry, and finds a request's version.
-import { Fault, toFault } from '../core/fault.ts'
+import { Fault } from '../core/fault.ts'
 import { serialQueue } from '../core/queue.ts'
 import type { Db } from '../db/db.ts'
 import type { VersionRow } from '../db/tables.ts'
@@ -9,9 +9,9 @@ import { resolveVersion } from '../registry/versions.ts'
 import type { Storage } from '../storage/storage.ts'
 import type { Log } from '../telemetry/log.ts'
 import type { Metrics } from '../telemetry/metrics.ts'
-import { Deployment, isHeavy, memoryOf } from './deployment.ts'
+import type { Deployment } from './deployment.ts'
 import { type Desired, desiredOf, type DesiredStage, modelNames } from './desired.ts'
-import { Budget, Lanes } from './lanes.ts'
+import { type HeldState, Holdings } from './holdings.ts'
 import { publishRoute, unpublish } from './publish.ts'
 import type { Route, ServedStage } from './route.ts'
 import type { ChildHome } from './spawn.ts'
@@ -36,41 +36,40 @@ export interface DeploymentsOptions {
   lastGood: (model: string, stage: string) => number | undefined
 }
 
-const safeModeReason = 'safe mode: the last version that is known to work'
+type Unserved = Pick<VersionRow, 'id' | 'quarantinedAt' | 'quarantineReason'>
 
-const keyOf = (row: VersionRow, lane: string): string => `${row.id}@${lane}`
+const safeModeReason = 'safe mode: the last version that is known to work'
+/** Why a version serves nothing after the model repository's call. */
+const unloaded = 'unloaded'
+const unloadedText = 'The version was unloaded; load it before it is asked for again.'
+
+/** Throws the reason why a version can never serve as it is. */
+export function demandServable(row: VersionRow): void {
+  if (row.servability !== 'servable') {
+    const code = row.servability === 'failed' ? 'version.failed' : 'version.not-servable'
+    throw new Fault(code, row.reason ?? 'The version cannot be served.')
+  }
+  if (row.quarantinedAt !== null) {
+    throw new Fault('version.quarantined', row.quarantineReason ?? 'The version was put aside.')
+  }
+}
 
 export class Deployments {
   started = false
   private closing = false
   private readonly options: DeploymentsOptions
-  private readonly lanes: Lanes
-  private readonly budget: Budget
   private readonly inOrder = serialQueue()
   private readonly routes = new Map<string, Route>()
-  /** All loaded or loading deployments by version and lane. */
-  private readonly loaded = new Map<
-    string,
-    { deployment: Deployment; ready: Promise<string | null> }
-  >()
-  private readonly onDemand = new Map<string, Deployment>()
-  /** Versions that are loaded for a move or a request under way, and by how many of them. */
-  private readonly pinned = new Map<string, number>()
+  private readonly holdings: Holdings
+  /** Version id → the version as it was when somebody unloaded it, and stays out until it moves. */
+  private readonly keptOut = new Map<string, VersionRow>()
 
   constructor(options: DeploymentsOptions) {
     this.options = options
-    this.budget = new Budget(options.memory)
-    const { home, memory, runTimeout, loadTimeout, log, metrics } = options
-    this.lanes = new Lanes({
-      home,
-      memory,
-      runTimeout,
-      loadTimeout,
-      log,
-      metrics,
+    this.holdings = new Holdings({
+      ...options,
       quarantine: (deployment, reason) => void this.quarantine(deployment, reason),
-      find: (handle) =>
-        [...this.loaded.values()].find((l) => l.deployment.handle === handle)?.deployment,
+      isRouted: (deployment) => this.isRouted(deployment),
     })
   }
 
@@ -96,13 +95,69 @@ export class Deployments {
     at: { model: string; row: VersionRow; production: boolean },
     work: (why: string | null) => Promise<T>,
   ): Promise<T> {
-    const unpin = this.pin(at.row)
+    const unpin = this.holdings.pin(at.row)
     try {
-      const { why } = await this.ensure(at.model, at.row, at.production)
-      return await work(why)
+      const { why } = await this.holdings.ensure(at.model, at.row, at.production)
+      const result = await work(why)
+      this.keptOut.delete(at.row.id)
+      return result
     } finally {
       unpin()
       await this.reconcile(at.model)
+    }
+  }
+
+  /** Loads a version, also one that was unloaded. Throws what keeps it from being loaded. */
+  async load(model: string, row: VersionRow): Promise<void> {
+    this.keptOut.delete(row.id)
+    await this.reconcile(model)
+    await this.find(model, String(row.version))
+  }
+
+  /** Throws `version.live` for what serves Production, which must go on serving (RULES §28). */
+  demandUnloadable(model: string, row: VersionRow): void {
+    const production = this.routes.get(model)?.stages.Production
+    if (production?.live === row.version || production?.serving?.row.id === row.id) {
+      throw new Fault('version.live', `Version ${row.version} serves Production.`)
+    }
+  }
+
+  /**
+   * Lets go of a version after its last request. What the Staging stage or an alias would bring back
+   * stays out until `load`, a move to another stage, or a restart. Throws `version.live`.
+   */
+  async unload(model: string, row: VersionRow): Promise<void> {
+    this.demandUnloadable(model, row)
+    const route = this.routes.get(model)
+    const Staging = route?.stages.Staging
+    const isHeld = Staging?.live === row.version || Staging?.serving?.row.id === row.id
+    const isNamed = [...(route?.aliases.values() ?? [])].includes(row.version)
+    if (isHeld || isNamed) this.keptOut.set(row.id, row)
+    this.holdings.forget(row)
+    await this.reconcile(model)
+  }
+
+  /** What a model serves now, once per version, ascending: its stages' first. */
+  serving(route: Route): Deployment[] {
+    const staged = Object.values(route.stages).flatMap(({ serving }) => serving ?? [])
+    const found = new Map<string, Deployment>()
+    for (const deployment of [...staged, ...this.holdings.askedOf(route.modelId)]) {
+      if (!found.has(deployment.version)) found.set(deployment.version, deployment)
+    }
+    return [...found.values()].sort((a, b) => a.row.version - b.row.version)
+  }
+
+  /** State of a version in memory, and why it is in none. */
+  get states(): (row: Unserved) => { state: HeldState | 'UNAVAILABLE'; reason: string } {
+    const held = this.holdings.states
+    return (row) => {
+      const state = held.get(row.id)
+      if (state !== undefined) return { state, reason: '' }
+      if (row.quarantinedAt !== null) {
+        return { state: 'UNAVAILABLE', reason: row.quarantineReason ?? 'quarantined' }
+      }
+      const reason = this.keptOut.has(row.id) ? unloaded : 'not loaded; a request loads it'
+      return { state: 'UNAVAILABLE', reason }
     }
   }
 
@@ -115,7 +170,7 @@ export class Deployments {
   }
 
   get engines(): { key: string; pid: number; memory: number }[] {
-    return this.lanes.running
+    return this.holdings.lanes.running
   }
 
   /** The deployment that serves a stage now, and a hold on it. Memory only: the hot path. */
@@ -150,14 +205,14 @@ export class Deployments {
   async close(): Promise<void> {
     this.closing = true
     await this.inOrder(() => Promise.resolve())
-    this.lanes.close()
+    this.holdings.lanes.close()
   }
 
   private held(route: Route, version: string): Deployment | undefined {
     for (const { serving } of Object.values(route.stages)) {
       if (serving?.version === version) return serving
     }
-    const found = this.onDemand.get(`${route.modelId}/${version}`)
+    const found = this.holdings.askedFor(route.modelId, version)
     if (found) found.lastUsed = performance.now()
     return found
   }
@@ -165,31 +220,16 @@ export class Deployments {
   private async demand(route: Route, reference: string): Promise<Deployment> {
     const { db } = this.options
     const row = await resolveVersion(db.read, await findModel(db.read, route.model), reference)
-    if (row.servability !== 'servable') {
-      const code = row.servability === 'failed' ? 'version.failed' : 'version.not-servable'
-      throw new Fault(code, row.reason ?? 'The version cannot be served.')
-    }
-    if (row.quarantinedAt !== null) {
-      throw new Fault('version.quarantined', row.quarantineReason ?? 'The version was put aside.')
-    }
-    const unpin = this.pin(row)
+    demandServable(row)
+    if (this.keptOut.has(row.id)) throw new Fault('model.unavailable', unloadedText)
+    const unpin = this.holdings.pin(row)
     try {
-      const { deployment, why } = await this.ensure(route.model, row, false)
+      const { deployment, why } = await this.holdings.ensure(route.model, row, false)
       if (why !== null) throw new Fault('model.unavailable', why)
-      this.onDemand.set(`${route.modelId}/${row.version}`, deployment)
+      this.holdings.ask(deployment)
       return deployment
     } finally {
       unpin()
-    }
-  }
-
-  /** Keeps a version loaded that no route knows yet. Returns the release. */
-  private pin({ id }: VersionRow): () => void {
-    this.pinned.set(id, (this.pinned.get(id) ?? 0) + 1)
-    return () => {
-      const left = (this.pinned.get(id) ?? 1) - 1
-      if (left > 0) this.pinned.set(id, left)
-      else this.pinned.delete(id)
     }
   }
 
@@ -201,7 +241,8 @@ export class Deployments {
         `${route.model} has no version in ${stage}; promote one first.`,
       )
     }
-    return new Fault('model.unavailable', why === '' ? 'The version is not loaded.' : why)
+    const text = why === unloaded ? unloadedText : why
+    return new Fault('model.unavailable', text === '' ? 'The version is not loaded.' : text)
   }
 
   private async bring(name: string): Promise<void> {
@@ -211,28 +252,38 @@ export class Deployments {
       const gone = this.routes.get(name)
       this.routes.delete(name)
       if (gone) await this.forgetAsked(gone.modelId, () => false)
-      if (gone) this.retire(gone.modelId, new Set())
+      if (gone) this.holdings.retire(gone.modelId, new Set())
       unpublish(this.options.metrics, name)
       return
     }
+    await this.forgetKeptOut(desired.model.id)
     const route = await this.build(desired)
     const before = this.routes.get(name)
     this.routes.set(name, route)
     publishRoute(this.options, route, before)
     await this.forgetAsked(desired.model.id, isSound)
     const kept = await this.keepAliases(desired, route)
-    this.retire(desired.model.id, kept)
+    this.holdings.retire(desired.model.id, kept)
   }
 
   private async build(desired: Desired): Promise<Route> {
     const { model } = desired
     const stages = {} as Route['stages']
     for (const wanted of desired.stages) {
-      stages[wanted.stage] = await this.fill(model.name, wanted)
+      stages[wanted.stage] = await this.stage(model.name, wanted)
       if (wanted.graceUntil !== null) this.lookAgain(model.name, wanted.graceUntil - Date.now())
     }
     const aliases = new Map(desired.aliases.map(({ alias, row }) => [alias, row.version]))
     return { model: model.name, modelId: model.id, stages, aliases }
+  }
+
+  /** What serves a stage. Nothing stands in for what was unloaded from Staging. */
+  private stage(model: string, wanted: DesiredStage): Promise<ServedStage> {
+    if (wanted.stage === 'Production') return this.fill(model, wanted)
+    const { live } = wanted
+    const candidates = wanted.candidates.filter(({ id }) => !this.keptOut.has(id))
+    if (candidates[0] === wanted.candidates[0]) return this.fill(model, { ...wanted, candidates })
+    return Promise.resolve({ live: live?.version ?? null, serving: null, why: unloaded })
   }
 
   /** The first candidate of a stage that loads, and why it is not the live version. */
@@ -241,7 +292,7 @@ export class Deployments {
     const number = live?.version ?? null
     const reasons = live?.quarantinedAt ? [live.quarantineReason ?? 'quarantined'] : []
     for (const row of candidates) {
-      const { deployment, why } = await this.attempt(model, row, stage === 'Production')
+      const { deployment, why } = await this.holdings.attempt(model, row, stage === 'Production')
       if (why !== null) reasons.push(why)
       else if (row.version === number || live === null) {
         return { live: number, serving: deployment, why: '' }
@@ -250,30 +301,16 @@ export class Deployments {
     return { live: number, serving: null, why: reasons[0] ?? '' }
   }
 
-  /** Like `ensure`, with a lack of memory as one more reason. */
-  private async attempt(
-    model: string,
-    row: VersionRow,
-    production: boolean,
-  ): Promise<{ deployment: Deployment; why: null } | { deployment: null; why: string }> {
-    try {
-      const { deployment, why } = await this.ensure(model, row, production)
-      return why === null ? { deployment, why } : { deployment: null, why }
-    } catch (error) {
-      return { deployment: null, why: toFault(error).message }
-    }
-  }
-
   /** §7: versions under an alias stay loaded too. Returns the deployments of the model to keep. */
   private async keepAliases(desired: Desired, route: Route): Promise<Set<Deployment>> {
     const kept = new Set(Object.values(route.stages).flatMap(({ serving }) => serving ?? []))
     for (const { row } of desired.aliases) {
-      if (!isSound(row)) continue
+      if (!isSound(row) || this.keptOut.has(row.id)) continue
       if ([...kept].some((deployment) => deployment.row.id === row.id)) continue
-      const { deployment } = await this.attempt(desired.model.name, row, false)
+      const { deployment } = await this.holdings.attempt(desired.model.name, row, false)
       if (deployment === null) continue
       kept.add(deployment)
-      this.onDemand.set(`${desired.model.id}/${row.version}`, deployment)
+      this.holdings.ask(deployment)
     }
     return kept
   }
@@ -282,87 +319,33 @@ export class Deployments {
     setTimeout(() => void this.reconcile(model), Math.max(0, after) + 10).unref()
   }
 
-  /** Loads a version into its lane unless it is there. Failures are remembered only by the caller. */
-  private async ensure(
-    model: string,
-    row: VersionRow,
-    production: boolean,
-  ): Promise<{ deployment: Deployment; why: string | null }> {
-    const lane = this.lanes.laneFor(row, production)
-    const key = keyOf(row, lane.key)
-    const known = this.loaded.get(key)
-    if (known) {
-      known.deployment.retiring = false
-      return { deployment: known.deployment, why: await known.ready }
-    }
-    const { storage, metrics, threads, longestWait } = this.options
-    this.budget.reserve(
-      memoryOf(row),
-      () => this.leastUsed(),
-      (victim) => this.unload(victim),
-    )
-    const deployment = new Deployment(model, row, {
-      lane,
-      metrics,
-      path: storage.path(row.sha256),
-      threads: isHeavy(row) ? threads : 1,
-      longestWait,
-      runAlone: (who, request) => this.lanes.blame.runAlone(who, request),
-    })
-    const ready = deployment.load().then((answer) => {
-      if (answer.ok) return null
-      this.loaded.delete(key)
-      this.budget.free(deployment.memory)
-      return answer.reason ?? 'the version could not be loaded'
-    })
-    this.loaded.set(key, { deployment, ready })
-    return { deployment, why: await ready }
-  }
-
-  /** Loaded on demand, used by nobody now, longest ago. What a stage or an alias holds is not. */
-  private leastUsed(): Deployment | undefined {
-    const held = new Set<Deployment | null | undefined>()
-    for (const { modelId, stages, aliases } of this.routes.values()) {
-      for (const { serving } of Object.values(stages)) held.add(serving)
-      for (const version of aliases.values()) held.add(this.onDemand.get(`${modelId}/${version}`))
-    }
-    return [...this.onDemand.values()]
-      .filter((deployment) => deployment.holds === 0 && !held.has(deployment))
-      .sort((a, b) => a.lastUsed - b.lastUsed)[0]
-  }
-
   /** What was loaded on demand and has been deleted or put aside since is not found any more. */
   private async forgetAsked(modelId: string, keep: (row: VersionRow) => boolean): Promise<void> {
-    for (const [key, { row }] of this.onDemand) {
-      if (row.modelId !== modelId) continue
+    for (const { row } of this.holdings.askedOf(modelId)) {
       const now = await versionRow(this.options.db.read, modelId, row.version)
-      if (now?.id !== row.id || !keep(now)) this.onDemand.delete(key)
+      if (now?.id !== row.id || !keep(now)) this.holdings.forget(row)
     }
   }
 
-  /** Lets go of what the model had loaded and no longer needs, after its last request. */
-  private retire(modelId: string, kept: ReadonlySet<Deployment>): void {
-    for (const { deployment } of this.loaded.values()) {
-      if (deployment.row.modelId !== modelId || kept.has(deployment)) continue
-      if (this.pinned.has(deployment.row.id)) continue
-      const asked = this.onDemand.get(`${modelId}/${deployment.version}`) === deployment
-      if (asked) continue
-      deployment.retiring = true
-      void deployment.drained().then(() => {
-        // It may have been wanted again while its last requests ran.
-        if (deployment.retiring) this.unload(deployment)
-      })
+  /** What was unloaded may load again once it is in another stage or gone. */
+  private async forgetKeptOut(modelId: string): Promise<void> {
+    for (const [id, was] of this.keptOut) {
+      if (was.modelId !== modelId) continue
+      const now = await versionRow(this.options.db.read, modelId, was.version)
+      if (now?.id !== id || now.deletedAt !== null || now.stage !== was.stage) {
+        this.keptOut.delete(id)
+      }
     }
   }
 
-  private unload(deployment: Deployment): void {
-    const key = keyOf(deployment.row, deployment.lane.key)
-    if (this.loaded.get(key)?.deployment !== deployment) return
-    this.loaded.delete(key)
-    const asked = `${deployment.row.modelId}/${deployment.version}`
-    if (this.onDemand.get(asked) === deployment) this.onDemand.delete(asked)
-    this.budget.free(deployment.memory)
-    this.lanes.letGo(deployment)
+  /** Does a stage or an alias of its model hold it? */
+  private isRouted(deployment: Deployment): boolean {
+    const route = this.routes.get(deployment.model)
+    if (!route) return false
+    return (
+      Object.values(route.stages).some(({ serving }) => serving === deployment) ||
+      [...route.aliases.values()].includes(deployment.row.version)
+    )
   }
 
   private async quarantine(deployment: Deployment, reason: string): Promise<void> {

@@ -20,6 +20,15 @@ export function requirePredict(principal: Principal, model: string): void {
   throw new Fault('access.denied', why)
 }
 
+/** May the caller know of the model at all? */
+export const maySee = (principal: Principal, model: string): boolean =>
+  can(principal, 'models:read', model) || can(principal, 'models:predict', model)
+
+/** Throws `access.denied` unless the caller may read the model or predict with it. */
+export function requireSight(principal: Principal, model: string): void {
+  if (!maySee(principal, model)) requirePredict(principal, model)
+}
+
 /** A request as a prediction sees it. */
 export interface Call extends Context {
   /** Members of the log line that tell which version was asked. */

@@ -1,8 +1,7 @@
 // KServe V1 and TensorFlow Serving's REST: model list, status, predict. Outside Elysia, because
 // these paths hold colons and this is the hot path.
 import { Fault } from '../core/fault.ts'
-import { can } from '../core/principal.ts'
-import { parseJson, readJsonText } from '../http/json.ts'
+import { parseJsonText, readJsonText } from '../http/json.ts'
 import { problemResponse } from '../http/problem.ts'
 import type { Exchange, RouteClass } from '../http/request.ts'
 import type { Door } from '../http/server.ts'
@@ -10,7 +9,7 @@ import type { Tensor } from '../onnx/tensor.ts'
 import { stageNamed } from '../registry/stages.ts'
 import type { Deployment } from './deployment.ts'
 import type { Deployments } from './deployments.ts'
-import { findDeployment, type Predictor, requirePredict } from './predict.ts'
+import { findDeployment, maySee, type Predictor, requireSight } from './predict.ts'
 import type { Route } from './route.ts'
 import { prefix, type Target, targetOf } from './target.ts'
 
@@ -55,7 +54,7 @@ function statusBody(route: Route): object {
 /** Model metadata of the whole model, or of one version or label. */
 function status(deployments: Deployments, { principal }: Exchange, target: Target): Response {
   const { model, reference } = target
-  if (!can(principal, 'models:read', model)) requirePredict(principal, model)
+  requireSight(principal, model)
   const route = deployments.route(model)
   if (!route) throw new Fault('model.not-found', `No model is named ${JSON.stringify(model)}.`)
   const body = statusBody(route) as { model_version_status: { version: string }[] }
@@ -69,9 +68,7 @@ function status(deployments: Deployments, { principal }: Exchange, target: Targe
 }
 
 function list(deployments: Deployments, { principal }: Exchange): Response {
-  const visible = [...deployments.all].filter(
-    ({ model }) => can(principal, 'models:read', model) || can(principal, 'models:predict', model),
-  )
+  const visible = [...deployments.all].filter(({ model }) => maySee(principal, model))
   return Response.json({ models: visible.map(({ model }) => model).sort() })
 }
 
@@ -105,7 +102,7 @@ export function predictDoor(options: PredictDoorOptions): Door {
       deployment.demandRoom()
       exchange.logged = deployment.logged
       const text = await readJsonText(request, maxBody)
-      const body = parseJson(request, text, deployment.validator.wide)
+      const body = parseJsonText(request, text, deployment.validator.wide)
       const { tensors, rows, form } = tensorsOf(deployment, body)
       const answer = await deployment.run(tensors, rows, principal.sub, timeout)
       const { encoder, tail } = deployment

@@ -1,5 +1,5 @@
 // Paths of the prediction door taken apart.
-import { Fault } from '../core/fault.ts'
+import { decodeSegment, rememberPaths } from '../core/path.ts'
 
 export const prefix = '/v1/models'
 
@@ -11,27 +11,7 @@ export interface Target {
   template: string
 }
 
-const named = (part: string): string => {
-  try {
-    return decodeURIComponent(part)
-  } catch {
-    throw new Fault('request.malformed', 'The path is not properly percent-encoded.')
-  }
-}
-
 const nouns: Record<string, string | undefined> = { versions: 'version', labels: 'label' }
-
-/** Paths taken apart before; callers use few, and a hostile one cannot make it grow. */
-const targets = new Map<string, Target>()
-const mostTargets = 1000
-
-export function targetOf(path: string): Target | null {
-  const known = targets.get(path)
-  if (known) return known
-  const target = parseTarget(path)
-  if (target && targets.size < mostTargets) targets.set(path, target)
-  return target
-}
 
 /** `/v1/models/{m}[/versions/{v}|/labels/{l}][:predict]` taken apart, or null. */
 function parseTarget(path: string): Target | null {
@@ -42,7 +22,7 @@ function parseTarget(path: string): Target | null {
   if (model === '') return null
   if (parts.length === 1) {
     return {
-      model: named(model),
+      model: decodeSegment(model),
       reference: undefined,
       verb,
       template: `${prefix}/{model}${suffix}`,
@@ -53,5 +33,7 @@ function parseTarget(path: string): Target | null {
   // A version is a number, a label never is: `labels/3` must not mean version 3.
   if (/^\d+$/.test(reference) !== (noun === 'version')) return null
   const template = `${prefix}/{model}/${kind}/{${noun}}${suffix}`
-  return { model: named(model), reference: named(reference), verb, template }
+  return { model: decodeSegment(model), reference: decodeSegment(reference), verb, template }
 }
+
+export const targetOf = rememberPaths(parseTarget)

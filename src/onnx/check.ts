@@ -58,7 +58,8 @@ export function checkType(type: ElementType, value: unknown): Verdict {
 export function checkString(type: ElementType, value: unknown): Verdict {
   if (type !== 'string' || typeof value !== 'string') return null
   // ONNX Runtime's binding would cut the text at the NUL without a word.
-  return value.includes('\0') ? { code: 'string', message: 'must not contain NUL' } : null
+  if (value.includes('\0')) return { code: 'string', message: 'must not contain NUL' }
+  return value.isWellFormed() ? null : { code: 'string', message: 'holds half a character' }
 }
 
 export function checkColumn(column: Column, value: unknown): Verdict {

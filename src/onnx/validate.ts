@@ -1,11 +1,11 @@
 // Rows and tensors from JSON to typed arrays, with every fault named by its place.
-import { checkColumn, checkString, checkType, escapePointer, Flaws, type Verdict } from './check.ts'
-import type { Dim, Signature, Slot } from './model.ts'
+import { checkColumn, escapePointer, Flaws, type Verdict } from './check.ts'
+import type { Signature, Slot } from './model.ts'
+import { fill, floatFor, raggedAt, shapeFlaw, shapeOf } from './nested.ts'
 import type { Column, FeatureSchema } from './signature.ts'
 import {
   allocate,
   countOf,
-  element,
   elements,
   type ElementType,
   fromHalf,
@@ -13,8 +13,7 @@ import {
   type Tensor,
   toHalf,
 } from './tensor.ts'
-
-const mostDims = 16
+import { ValueCheck } from './values.ts'
 
 /** A column with what the hot path needs of it. */
 interface Place {
@@ -75,6 +74,7 @@ export class Validator {
   private readonly slots: readonly Slot[]
   /** Per input: places within its rows where null stands for NaN. */
   private readonly nullable: readonly ReadonlySet<number>[]
+  private readonly values: readonly ValueCheck[]
   /** True when integers beyond 2^53 can occur, so JSON must be parsed without doubles. */
   readonly wide: boolean
 
@@ -95,6 +95,11 @@ export class Validator {
       ({ name }) =>
         new Set(schema.columns.filter((c) => c.nullable && c.input === name).map((c) => c.index)),
     )
+    this.values = signature.inputs.map((slot, at) => {
+      const own = this.places.filter((place) => place.slot === at)
+      const columns = own.map(({ rounded, pointer }) => ({ column: rounded, pointer }))
+      return new ValueCheck(slot, columns)
+    })
     this.wide = signature.inputs.some((slot) => elements[slot.type].kind === 'wide')
   }
 
@@ -138,7 +143,38 @@ export class Validator {
         free,
       })
     })
-    if (flaws.list.length === 0) this.checkValues(tensors, flaws)
+    return this.withSoundValues(tensors, flaws)
+  }
+
+  /**
+   * Whole tensors that have their types already, in any order. Returns them in the model's order.
+   * Throws `input.invalid` like `tensors`; strings must have been checked where they were decoded.
+   */
+  typed(given: readonly Tensor[]): Tensor[] {
+    const flaws = new Flaws()
+    const byName = new Map<string, Tensor>()
+    for (const tensor of given) {
+      const pointer = `/inputs/${escapePointer(tensor.name)}`
+      const isKnown = this.slots.some(({ name }) => name === tensor.name)
+      if (!isKnown) flaws.add(pointer, { code: 'unknown', message: 'no such input' })
+      else if (byName.has(tensor.name)) {
+        flaws.add(pointer, { code: 'twice', message: 'the input is given twice' })
+      }
+      byName.set(tensor.name, tensor)
+    }
+    const free = new Map<string, number>()
+    const tensors = this.slots.flatMap((slot) => {
+      const tensor = byName.get(slot.name)
+      const wrong = typedFlaw(slot, tensor, free)
+      if (wrong) flaws.add(`/inputs/${escapePointer(slot.name)}`, wrong)
+      return tensor ?? []
+    })
+    return this.withSoundValues(tensors, flaws)
+  }
+
+  private withSoundValues(tensors: Tensor[], flaws: Flaws): Tensor[] {
+    flaws.demandNone()
+    for (const [at, tensor] of tensors.entries()) this.values[at]?.check(tensor, flaws)
     flaws.demandNone()
     return tensors
   }
@@ -270,6 +306,11 @@ export class Validator {
       flaws.add(pointer, { code: 'shape', message: wrong })
       return empty
     }
+    const ragged = raggedAt(value, dims, pointer)
+    if (ragged !== null) {
+      flaws.add(ragged, { code: 'shape', message: 'all lists of a level are equally long' })
+      return empty
+    }
     const tensor = {
       name: slot.name,
       type: slot.type,
@@ -277,104 +318,18 @@ export class Validator {
       data: allocate(slot.type, countOf(dims)),
     }
     const slotAt = this.signature.inputs.findIndex((input) => input.name === slot.name)
-    const nulls = { places: this.nullable[slotAt], width: this.widths[slotAt] ?? 1 }
-    fill(tensor, value, 0, { at: 0, pointer, flaws, nulls })
+    const places = this.nullable[slotAt] ?? new Set()
+    fill(tensor, value, { pointer, flaws, nulls: { places, width: this.widths[slotAt] ?? 1 } })
     return tensor
   }
-
-  /** Ranges and allowed values of columns hold for whole tensors too. */
-  private checkValues(tensors: readonly Tensor[], flaws: Flaws): void {
-    for (const { rounded, slot, pointer } of this.places) {
-      const tensor = tensors[slot] as Tensor
-      const width = this.widths[slot] as number
-      for (let at = rounded.index, row = 0; at < tensor.data.length; at += width, row += 1) {
-        const value = element(tensor, at)
-        // What was refused before is not here, so this was a null.
-        if (rounded.nullable && Number.isNaN(value)) continue
-        const verdict = checkColumn(rounded, rounded.type === 'bool' ? truthOf(value) : value)
-        if (verdict) flaws.add(`/inputs/${escapePointer(tensor.name)}/${row}/${pointer}`, verdict)
-        if (flaws.full) return
-      }
-    }
-  }
 }
 
-/** A boolean column over another input holds 0 and 1 there. */
-function truthOf(value: unknown): unknown {
-  return value === 0 || value === 1 ? value === 1 : value
-}
-
-/** A bigint that goes into a float input, a boolean likewise: the schema allowed it. */
-function floatFor(type: ElementType, value: unknown): unknown {
-  return elements[type].kind === 'float' ? Number(value) : value
-}
-
-/** Sizes along the first element of each level; ragged lists are found while filling. */
-function shapeOf(value: unknown): number[] {
-  const dims: number[] = []
-  let inner = value
-  while (Array.isArray(inner) && dims.length < mostDims) {
-    dims.push(inner.length)
-    inner = inner[0]
+/** What is wrong with a whole tensor apart from its values. */
+function typedFlaw(slot: Slot, tensor: Tensor | undefined, free: Map<string, number>): Verdict {
+  if (!tensor) return { code: 'missing', message: 'the input is missing' }
+  if (tensor.type !== slot.type) {
+    return { code: 'type', message: `expected ${slot.type}, got ${tensor.type}` }
   }
-  return dims
-}
-
-/** Names that are free dimensions must agree within a request. Returns what does not fit, or null. */
-function shapeFlaw(
-  dims: readonly number[],
-  shape: readonly Dim[] | null,
-  free: Map<string, number>,
-): string | null {
-  if (shape === null) return null
-  const wanted = `[${shape.map((dim) => (typeof dim === 'number' ? dim : dim || '?')).join(', ')}]`
-  if (dims.length !== shape.length) return `expected shape ${wanted}, got ${JSON.stringify(dims)}`
-  for (const [at, dim] of shape.entries()) {
-    const size = dims[at] as number
-    const expected = typeof dim === 'number' ? dim : dim === '' ? size : (free.get(dim) ?? size)
-    if (size !== expected) return `expected shape ${wanted}, got ${JSON.stringify(dims)}`
-    if (typeof dim === 'string' && dim !== '') free.set(dim, size)
-  }
-  return null
-}
-
-interface Cursor {
-  at: number
-  pointer: string
-  flaws: Flaws
-  nulls: { places: ReadonlySet<number> | undefined; width: number }
-}
-
-/** Checks and stores one element of a whole tensor; returns what is wrong with it. */
-function putElement(tensor: Tensor, value: unknown, { at, nulls }: Cursor): Verdict {
-  if (value === null) {
-    if (!nulls.places?.has(at % nulls.width)) return { code: 'null', message: 'must not be null' }
-    store(tensor, at, Number.NaN)
-    return null
-  }
-  const verdict = checkType(tensor.type, value) ?? checkString(tensor.type, value)
-  if (!verdict) store(tensor, at, floatFor(tensor.type, value))
-  return verdict
-}
-
-function fill(tensor: Tensor, value: unknown, level: number, cursor: Cursor): void {
-  const { flaws } = cursor
-  if (flaws.full) return
-  if (level === tensor.dims.length) {
-    const verdict = putElement(tensor, value, cursor)
-    if (verdict) flaws.add(cursor.pointer, verdict)
-    cursor.at += 1
-    return
-  }
-  if (!Array.isArray(value) || value.length !== tensor.dims[level]) {
-    const message = `expected a list of ${tensor.dims[level]}; all lists of a level are equally long`
-    flaws.add(cursor.pointer, { code: 'shape', message })
-    return
-  }
-  const { pointer } = cursor
-  for (let at = 0; at < value.length; at += 1) {
-    cursor.pointer = `${pointer}/${at}`
-    fill(tensor, value[at], level + 1, cursor)
-  }
-  cursor.pointer = pointer
+  const wrong = shapeFlaw(tensor.dims, slot.shape, free)
+  return wrong === null ? null : { code: 'shape', message: wrong }
 }

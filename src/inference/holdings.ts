@@ -1,0 +1,178 @@
+// Versions that engines hold: loaded once per lane, kept while wanted, let go after their last request.
+import { toFault } from '../core/fault.ts'
+import type { VersionRow } from '../db/tables.ts'
+import type { Storage } from '../storage/storage.ts'
+import type { Metrics } from '../telemetry/metrics.ts'
+import { Deployment, isHeavy, memoryOf } from './deployment.ts'
+import { Budget, Lanes, type LanesOptions } from './lanes.ts'
+
+export interface HoldingsOptions extends Omit<LanesOptions, 'find'> {
+  storage: Storage
+  metrics: Metrics
+  /** Threads of a heavy version. */
+  threads: number
+  /** Milliseconds a request may be expected to wait for its engine. */
+  longestWait: number
+  /** Does a stage or an alias hold it? What neither holds may make room for others. */
+  isRouted: (deployment: Deployment) => boolean
+}
+
+interface Held {
+  deployment: Deployment
+  /** Null once it is loaded, or why it could not be. */
+  ready: Promise<string | null>
+  loading: boolean
+}
+
+/** As the Open Inference Protocol names the states of a version. */
+export type HeldState = 'LOADING' | 'READY' | 'UNLOADING'
+
+const keyOf = (row: VersionRow, lane: string): string => `${row.id}@${lane}`
+const askedKey = ({ modelId, version }: VersionRow): string => `${modelId}/${version}`
+
+export class Holdings {
+  readonly lanes: Lanes
+  private readonly options: HoldingsOptions
+  private readonly budget: Budget
+  /** All loaded or loading deployments by version and lane. */
+  private readonly held = new Map<string, Held>()
+  /** Loaded beside the stages (on demand, for an alias), by version. */
+  private readonly asked = new Map<string, Deployment>()
+  /** Versions that are loaded for a move or a request under way, and by how many of them. */
+  private readonly pinned = new Map<string, number>()
+
+  constructor(options: HoldingsOptions) {
+    this.options = options
+    this.budget = new Budget(options.memory)
+    this.lanes = new Lanes({
+      ...options,
+      find: (handle) =>
+        [...this.held.values()].find((h) => h.deployment.handle === handle)?.deployment,
+    })
+  }
+
+  /** The deployment of a version that was asked for beside the stages. */
+  askedFor(modelId: string, version: string): Deployment | undefined {
+    return this.asked.get(`${modelId}/${version}`)
+  }
+
+  /** What a model has loaded beside its stages. */
+  askedOf(modelId: string): Deployment[] {
+    return [...this.asked.values()].filter(({ row }) => row.modelId === modelId)
+  }
+
+  ask(deployment: Deployment): void {
+    this.asked.set(askedKey(deployment.row), deployment)
+  }
+
+  /** It is let go with the next `retire`. */
+  forget(row: VersionRow): void {
+    this.asked.delete(askedKey(row))
+  }
+
+  /** Version id → its state, for every version that is in memory. */
+  get states(): Map<string, HeldState> {
+    const states = new Map<string, HeldState>()
+    for (const { deployment, loading } of this.held.values()) {
+      const { id } = deployment.row
+      // A swap may hold a version twice; the better of the two counts.
+      if (states.get(id) === 'READY') continue
+      states.set(id, loading ? 'LOADING' : deployment.retiring ? 'UNLOADING' : 'READY')
+    }
+    return states
+  }
+
+  /** Keeps a version loaded that no route knows yet. Returns the release. */
+  pin({ id }: VersionRow): () => void {
+    this.pinned.set(id, (this.pinned.get(id) ?? 0) + 1)
+    return () => {
+      const left = (this.pinned.get(id) ?? 1) - 1
+      if (left > 0) this.pinned.set(id, left)
+      else this.pinned.delete(id)
+    }
+  }
+
+  /** Loads a version into its lane unless it is there. Failures are remembered only by the caller. */
+  async ensure(
+    model: string,
+    row: VersionRow,
+    production: boolean,
+  ): Promise<{ deployment: Deployment; why: string | null }> {
+    const lane = this.lanes.laneFor(row, production)
+    const key = keyOf(row, lane.key)
+    const known = this.held.get(key)
+    if (known) {
+      known.deployment.retiring = false
+      return { deployment: known.deployment, why: await known.ready }
+    }
+    const { storage, metrics, threads, longestWait } = this.options
+    this.budget.reserve(
+      memoryOf(row),
+      () => this.leastUsed(),
+      (victim) => this.unload(victim),
+    )
+    const deployment = new Deployment(model, row, {
+      lane,
+      metrics,
+      path: storage.path(row.sha256),
+      threads: isHeavy(row) ? threads : 1,
+      longestWait,
+      runAlone: (who, request) => this.lanes.blame.runAlone(who, request),
+    })
+    const ready = deployment.load().then((answer) => {
+      held.loading = false
+      if (answer.ok) return null
+      this.held.delete(key)
+      this.budget.free(deployment.memory)
+      return answer.reason ?? 'the version could not be loaded'
+    })
+    const held: Held = { deployment, ready, loading: true }
+    this.held.set(key, held)
+    return { deployment, why: await ready }
+  }
+
+  /** Like `ensure`, with a lack of memory as one more reason. */
+  async attempt(
+    model: string,
+    row: VersionRow,
+    production: boolean,
+  ): Promise<{ deployment: Deployment; why: null } | { deployment: null; why: string }> {
+    try {
+      const { deployment, why } = await this.ensure(model, row, production)
+      return why === null ? { deployment, why } : { deployment: null, why }
+    } catch (error) {
+      return { deployment: null, why: toFault(error).message }
+    }
+  }
+
+  /** Lets go of what the model had loaded and no longer needs, after its last request. */
+  retire(modelId: string, kept: ReadonlySet<Deployment>): void {
+    for (const { deployment } of this.held.values()) {
+      const { row } = deployment
+      if (row.modelId !== modelId || kept.has(deployment) || this.pinned.has(row.id)) continue
+      if (this.asked.get(askedKey(row)) === deployment) continue
+      deployment.retiring = true
+      void deployment.drained().then(() => {
+        // It may have been wanted again while its last requests ran.
+        if (deployment.retiring) this.unload(deployment)
+      })
+    }
+  }
+
+  /** Loaded on demand, used by nobody now, longest ago. */
+  private leastUsed(): Deployment | undefined {
+    return [...this.asked.values()]
+      .filter((deployment) => deployment.holds === 0 && !this.options.isRouted(deployment))
+      .sort((a, b) => a.lastUsed - b.lastUsed)[0]
+  }
+
+  private unload(deployment: Deployment): void {
+    const key = keyOf(deployment.row, deployment.lane.key)
+    if (this.held.get(key)?.deployment !== deployment) return
+    this.held.delete(key)
+    const asked = askedKey(deployment.row)
+    if (this.asked.get(asked) === deployment) this.asked.delete(asked)
+    this.budget.free(deployment.memory)
+    this.lanes.letGo(deployment)
+  }
+}
