@@ -28,6 +28,9 @@ export interface LoadResult extends Round {
   cpu: number
 }
 
+/** Milliseconds. */
+const longestRest = 2000
+
 let count = 0
 
 /** Fails with advice when wrk is not there. */
@@ -73,10 +76,13 @@ export async function load(
   const sockets = /connect (\d+), read (\d+), write (\d+), timeout (\d+)/.exec(text)?.slice(1) ?? []
   const answers = Number(/(\d+) requests in/.exec(text)?.[1] ?? 0)
   const rate = Number(/Requests\/sec:\s+([\d.]+)/.exec(text)?.[1] ?? 0)
+  const p99 = milliseconds(/99%\s+(\S+)/.exec(text)?.[1])
+  // What is still under way on this server ends before the next one is measured.
+  await Bun.sleep(Math.min(p99 || 0, longestRest))
   return {
     rate: answers === 0 ? 0 : (rate * (answers - bad)) / answers,
     p50: milliseconds(/50%\s+(\S+)/.exec(text)?.[1]),
-    p99: milliseconds(/99%\s+(\S+)/.exec(text)?.[1]),
+    p99,
     errors: bad + sockets.reduce((sum, n) => sum + Number(n), 0),
     cpu: Number(child.resourceUsage()?.cpuTime.total ?? 0) / 1e6 / seconds,
   }

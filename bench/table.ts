@@ -7,7 +7,7 @@ import { type Measured, startRelais } from './relais.ts'
 const rowCounts = [1, 32, 1000]
 const connectionCounts = [1, 16, 64, 256]
 /** Beyond so many numbers on the way at once, a short round only measures how they queue. */
-const mostNumbers = 15_000_000
+const mostNumbers = 4_000_000
 const mostHeavyRows = 1024
 
 export interface Cell {

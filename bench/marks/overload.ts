@@ -18,9 +18,15 @@ export async function overload(pace: Pace): Promise<Verdict[]> {
   await using relais = await startRelais()
   await relais.serve(model)
   const target = relais.json(model, 1)
-  const best = (seconds: number): Promise<Round> => load(target, connections, seconds)
+  // As it was found just before each flood, for a machine that others use, too.
+  let capacity = 0
+  const best = async (seconds: number): Promise<Round> => {
+    const round = await load(target, connections, seconds)
+    capacity = round.rate
+    return round
+  }
   await best(Math.min(2, pace.seconds))
-  const capacity = (await best(pace.seconds)).rate
+  await best(pace.seconds)
 
   const reports: OpenReport[] = []
   const flood = async (seconds: number): Promise<Round> => {
@@ -46,7 +52,8 @@ export async function overload(pace: Pace): Promise<Verdict[]> {
   const silent = reports.reduce((sum, { broken, unanswered }) => sum + broken + unanswered, 0)
   const rude = reports.reduce((sum, { withoutRetryAfter }) => sum + withoutRetryAfter, 0)
   const kinds = [...new Set(odd.map(([status]) => status))].join(', ')
-  const note = `${rejected.count} rejected, p50 ${rejected.percentile(50).toFixed(1)} ms`
+  const late = Math.max(...reports.map(({ lag }) => lag.p99))
+  const note = `${rejected.count} rejected, p50 ${rejected.percentile(50).toFixed(1)} ms; the generator was late by up to ${late.toFixed(1)} ms (p99)`
   return [
     ratio('answers/s at three times the capacity', result.flood, result.best, 0.8),
     most('answers that are neither 200 nor 429 nor 503', oddCount, 0, '', {
