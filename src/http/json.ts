@@ -5,6 +5,8 @@ import { demandPlain, readBody } from './request.ts'
 const deepest = 64
 /** Below this, no nesting can hurt; above, JSON.parse would turn a bomb into gigabytes. */
 const worthScanning = 16_384
+/** Below this, bytes are not worth asking for. */
+const short = 1024
 
 /** Throws when lists and objects are nested too deep. Brackets inside strings count too: cheap. */
 export function demandShallow(bytes: Uint8Array): void {
@@ -75,7 +77,7 @@ function parseText(text: string, wide: boolean): unknown {
  */
 export function readJsonText(request: Request, most: number): Promise<string | Uint8Array> {
   const declared = request.headers.get('content-length')
-  if (declared !== null && Number(declared) <= worthScanning) return request.text()
+  if (declared !== null && Number(declared) <= short) return request.text()
   demandPlain(request)
   return readBody(request, most)
 }

@@ -101,9 +101,11 @@ export function predictDoor(options: PredictDoorOptions): Door {
     try {
       deployment.demandRoom()
       exchange.logged = deployment.logged
-      const text = await readJsonText(request, maxBody)
-      const body = parseJsonText(request, text, deployment.validator.wide)
-      const { tensors, rows, form } = tensorsOf(deployment, body)
+      const body = await readJsonText(request, maxBody)
+      const scanned = typeof body === 'string' ? null : deployment.validator.scan(body)
+      const { tensors, rows, form } = scanned
+        ? { tensors: scanned, rows: scanned[0]?.dims[0] as number, form: 'instances' }
+        : tensorsOf(deployment, parseJsonText(request, body, deployment.validator.wide))
       const answer = await deployment.run(tensors, rows, principal.sub, timeout)
       const { encoder, tail } = deployment
       const byRow = form === 'instances' && encoder.fitsRows(answer)

@@ -2,6 +2,7 @@
 import { checkColumn, escapePointer, Flaws, type Verdict } from './check.ts'
 import type { Signature, Slot } from './model.ts'
 import { fill, floatFor, raggedAt, shapeFlaw, shapeOf } from './nested.ts'
+import { type PlainColumn, PlainRows } from './plain-rows.ts'
 import type { Column, FeatureSchema } from './signature.ts'
 import {
   allocate,
@@ -75,6 +76,7 @@ export class Validator {
   /** Per input: places within its rows where null stands for NaN. */
   private readonly nullable: readonly ReadonlySet<number>[]
   private readonly values: readonly ValueCheck[]
+  private readonly plainRows: PlainRows | null
   /** True when integers beyond 2^53 can occur, so JSON must be parsed without doubles. */
   readonly wide: boolean
 
@@ -100,7 +102,36 @@ export class Validator {
       const columns = own.map(({ rounded, pointer }) => ({ column: rounded, pointer }))
       return new ValueCheck(slot, columns)
     })
+    this.plainRows = this.makePlainRows()
     this.wide = signature.inputs.some((slot) => elements[slot.type].kind === 'wide')
+  }
+
+  /** The columns in order when storing numbers within their ranges is all there is to do, else null. */
+  get plain(): PlainColumn[] | null {
+    if (this.places.length === 0 || !this.places.every((place) => place.plain)) return null
+    return this.places.map(({ slot, low, high, column: { index, nullable = false } }) => {
+      return { slot, low, high, index, width: this.widths[slot] as number, nullable }
+    })
+  }
+
+  private makePlainRows(): PlainRows | null {
+    const { plain } = this
+    if (plain === null) return null
+    const inputs = this.signature.inputs.map(({ name, type, shape }, at) => ({
+      name,
+      type: type as 'float32' | 'float64',
+      isMatrix: shape?.length !== 1,
+      width: this.widths[at] as number,
+    }))
+    return new PlainRows(plain, inputs)
+  }
+
+  /**
+   * The rows of a body that is nothing but `{"instances": [[numbers]]}` and fits; null when it must be
+   * parsed, which also tells what is wrong.
+   */
+  scan(bytes: Uint8Array): Tensor[] | null {
+    return this.plainRows?.read(bytes) ?? null
   }
 
   /** `instances`: one entry per row. Throws `input.invalid` with every fault, at most 50. */
