@@ -8,10 +8,9 @@ import { type Relais, startRelais } from '../support/relais.ts'
 
 /** What the environment of Python may take to come from its registry, once. */
 const patience = 600_000
-const elements = [
-  ...['bool', 'int8', 'int16', 'int32', 'int64', 'uint8', 'uint16', 'uint32', 'uint64'],
-  ...['float16', 'float32', 'float64', 'string'],
-]
+const words =
+  'bool int8 int16 int32 int64 uint8 uint16 uint32 uint64 float16 float32 float64 string'
+const elements = words.split(' ')
 
 let relais: Relais
 let python: string
