@@ -1,9 +1,12 @@
 // The door of the Open Inference Protocol V2: infer in JSON and binary, metadata, statistics.
 import { afterAll, beforeAll, describe, expect, test } from 'bun:test'
-import { writeFileSync } from 'node:fs'
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { brotliCompressSync, deflateSync, gunzipSync, gzipSync, inflateSync } from 'node:zlib'
 
+import { createApp } from '../src/app.ts'
+import { loadConfig } from '../src/config.ts'
 import { file, serve } from './support/load.ts'
 import { model as onnxModel, node, types, unary, value } from './support/onnx.ts'
 import { agrees, referenceOf, type Relais, startRelais } from './support/relais.ts'
@@ -246,6 +249,37 @@ describe('statuses', () => {
     const index = await relais.call('POST', '/v2/repository/index', { token: null })
     expect(index.status).toBe(401)
   })
+})
+
+test('§17 before the models are loaded and while the server shuts down', async () => {
+  const data = mkdtempSync(join(tmpdir(), 'relais-oip-'))
+  const app = await createApp(
+    loadConfig({ data, port: '0', 'log-level': 'error' }, {}),
+    (error) => {
+      throw error
+    },
+  )
+  const authorization = `Bearer ${readFileSync(join(data, 'admin.token'), 'utf8').trim()}`
+  const ask = async (method: string, path: string, headers = {}) => {
+    const response = await app.server.answer(new Request(`http://x${path}`, { method, headers }))
+    return [response.status, response.status === 200 ? '' : ((await response.json()) as any)]
+  }
+  expect(await ask('GET', '/v2/health/live')).toEqual([200, ''])
+  expect(await ask('GET', '/v2/health/ready')).toEqual([503, { ready: false }])
+  for (const [method, path] of [
+    ['POST', '/v2/models/iris/infer'],
+    ['GET', '/v2/models/iris'],
+    ['GET', '/v2/models/iris/ready'],
+    ['POST', '/v2/repository/models/iris/load'],
+  ] as const) {
+    const [status, body] = await ask(method, path, { authorization })
+    expect([path, status, body.code]).toEqual([path, 503, 'service.starting'])
+  }
+  await app.stop()
+  expect(await ask('GET', '/v2/health/live')).toEqual([200, ''])
+  expect(await ask('GET', '/v2/health/ready')).toEqual([503, { ready: false }])
+  expect((await ask('GET', '/v2', { authorization }))[0]).toBe(503)
+  rmSync(data, { recursive: true, force: true })
 })
 
 describe('JSON', () => {

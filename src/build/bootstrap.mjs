@@ -17,6 +17,7 @@ const scripts = {
   test: [
     'test',
     '--path-ignore-patterns=tests/system/**',
+    '--path-ignore-patterns=tests/clients/**',
     '--path-ignore-patterns=tests/long/**',
     '--timeout=30000',
   ],

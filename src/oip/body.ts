@@ -64,7 +64,17 @@ export async function readParts(request: Request, most: number, wide: boolean): 
     throw new Fault('request.malformed', `Inference-Header-Content-Length must be ${fit}.`)
   }
   if (length === 0) return { header: undefined, raw: bytes }
-  return { header: parseJson(bytes.subarray(0, length), wide), raw: bytes.subarray(length) }
+  const header = parseJson(bytes.subarray(0, length), wide)
+  return { header, raw: alignedTail(bytes, length) }
+}
+
+/**
+ * What follows the JSON, moved over its last bytes to where an array of any type may lie: a move in
+ * place costs a tenth of a copy into memory that is new.
+ */
+function alignedTail(bytes: Uint8Array, from: number): Uint8Array {
+  const to = Math.max(0, from - ((bytes.byteOffset + from) % 8))
+  return bytes.copyWithin(to, from).subarray(to, to + bytes.length - from)
 }
 
 /** The object that a body holds; an empty body stands for an empty one. */

@@ -33,7 +33,7 @@ function stringsOf(bytes: Uint8Array, count: number, input: string): string[] {
   throw wrong(`Input ${input}: the bytes are not ${count} strings with their lengths.`)
 }
 
-/** `count` elements from their bytes, copied to where arrays may lie. Throws `request.invalid`. */
+/** `count` elements in place of their bytes, copied only where no array may lie. Throws `request.invalid`. */
 export function decodeRaw(
   type: ElementType,
   count: number,
@@ -41,11 +41,13 @@ export function decodeRaw(
   input: string,
 ): TensorData {
   if (type === 'string') return stringsOf(bytes, count, input)
-  const size = count * elements[type].bytes
+  const each = elements[type].bytes
+  const size = count * each
   if (bytes.length !== size) {
     throw wrong(`Input ${input}: its shape takes ${size} bytes, got ${bytes.length}.`)
   }
   const { buffer, byteOffset } = bytes
+  if (byteOffset % each === 0) return viewOf(type, buffer, byteOffset, count)
   return viewOf(type, buffer.slice(byteOffset, byteOffset + size), 0, count)
 }
 

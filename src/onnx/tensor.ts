@@ -81,7 +81,7 @@ export function allocate(type: ElementType, count: number): TensorData {
   return new arrays[type](count)
 }
 
-/** An array over a part of a buffer; `at` must be a multiple of 8. */
+/** An array over a part of a buffer; `at` must be a multiple of the element's size. */
 export function viewOf(
   type: Exclude<ElementType, 'string'>,
   buffer: ArrayBufferLike,
