@@ -20,6 +20,7 @@ import { Deployments } from './inference/deployments.ts'
 import { predictEntry } from './inference/openapi.ts'
 import { predictDoor } from './inference/routes.ts'
 import { prepareChildHome, runSnapshot } from './inference/spawn.ts'
+import { invocationsDoor } from './mlflow/invocations.ts'
 import { closeFoundation, ensureAdminToken, type Foundation, openFoundation } from './parts.ts'
 import { type Promotion, TrialSlots } from './promotion/promotion.ts'
 import { quarantine } from './promotion/rollback.ts'
@@ -270,7 +271,12 @@ function mount(parts: Parts): Pick<App, 'server' | 'routes'> {
   const { config, foundation, deployments, log, metrics } = parts
   const maxBody = config['max-body']
   const timeout = config['predict-timeout']
-  const doors = [predictDoor({ deployments, metrics, timeout, maxBody })]
+  const predictor = { deployments, metrics, timeout, maxBody }
+  // The first that owns a path answers it: paths below /v1/models are shared.
+  const doors = [
+    invocationsDoor({ ...predictor, defaultModel: config['default-model'] }),
+    predictDoor(predictor),
+  ]
   const api = nativeApi(parts)
   const server = new HttpServer({
     host: config.host,

@@ -53,6 +53,11 @@ export const settings = {
     fallback: 'false',
     help: 'ready only with every Production model',
   },
+  'default-model': {
+    kind: 'text',
+    fallback: '',
+    help: '`/invocations` asks it: NAME, NAME/VERSION, NAME/STAGE or NAME@ALIAS',
+  },
   'ready-when-empty': { kind: 'flag', fallback: 'false', help: '/health is 200 without any model' },
 } as const satisfies Record<string, Setting>
 

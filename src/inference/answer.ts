@@ -3,14 +3,15 @@ import type { Signature } from '../onnx/model.ts'
 import { fromHalf, type Tensor } from '../onnx/tensor.ts'
 import type { Answer } from './batcher.ts'
 
-type Output = Omit<Tensor, 'name'>
+export type Output = Omit<Tensor, 'name'>
 
 /** JSON has no NaN or infinities; like other servers of JSON, null stands for them. */
 function number(value: number): string {
   return Number.isFinite(value) ? String(value) : 'null'
 }
 
-function scalar(output: Output, at: number): string {
+/** One element as JSON text. */
+export function scalar(output: Output, at: number): string {
   const raw = output.data[at]
   if (typeof raw === 'string') return JSON.stringify(raw)
   if (typeof raw === 'bigint') return String(raw)
@@ -19,7 +20,7 @@ function scalar(output: Output, at: number): string {
 }
 
 /** Nested lists of the elements from `at` on, over the dimensions from `axis` on. */
-function nested(output: Output, axis: number, at: number): string {
+export function nested(output: Output, axis: number, at: number): string {
   const { dims } = output
   if (axis === dims.length) return scalar(output, at)
   const size = dims[axis] as number
@@ -31,6 +32,16 @@ function nested(output: Output, axis: number, at: number): string {
     text += nested(output, axis + 1, at + index * stride)
   }
   return `${text}]`
+}
+
+/** An output's shape and start for the request alone, which may have travelled in a batch. */
+export function ownPart(
+  output: Output,
+  { from, rows, batchRows }: Answer,
+): { dims: number[]; at: number } {
+  if (rows === batchRows) return { dims: output.dims, at: 0 }
+  const stride = output.data.length / batchRows
+  return { dims: [rows, ...output.dims.slice(1)], at: from * stride }
 }
 
 /** Turns answers of one model version into JSON. */
@@ -66,12 +77,9 @@ export class Encoder {
 
   /** The value of `outputs`: the tensor, or an object of tensors when there are several. */
   tensors(answer: Answer): string {
-    const { outputs, from, rows, batchRows } = answer
-    const parts = outputs.map((output) => {
-      if (rows === batchRows) return nested(output, 0, 0)
-      const stride = output.data.length / batchRows
-      const dims = [rows, ...output.dims.slice(1)]
-      return nested({ ...output, dims }, 0, from * stride)
+    const parts = answer.outputs.map((output) => {
+      const { dims, at } = ownPart(output, answer)
+      return nested({ ...output, dims }, 0, at)
     })
     if (parts.length === 1) return parts[0] as string
     return `{${parts.map((part, at) => this.keys[at] + part).join(',')}}`
