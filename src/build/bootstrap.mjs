@@ -18,6 +18,7 @@ const scripts = {
     'test',
     '--path-ignore-patterns=tests/system/**',
     '--path-ignore-patterns=tests/long/**',
+    '--path-ignore-patterns=tests/mlflow/**',
     '--timeout=30000',
   ],
 }

@@ -22,6 +22,8 @@ const truths: Record<string, boolean | undefined> = {
   false: false,
   False: false,
   FALSE: false,
+  1: true,
+  0: false,
 }
 
 const decimal = /^[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?$/

@@ -33,10 +33,9 @@ function errorCode({ code, status, errors }: Fault): string {
 /** MLflow's body has no place for a list of flaws, so they go into the text. */
 function messageOf({ message, errors }: Fault): string {
   if (!errors) return message
-  const places = errors.map((flaw) => {
-    const place = flaw.pointer.replace(/^\/instances\/(\d+)/, 'row $1')
-    return place === '' ? flaw.message : `${place}: ${flaw.message}`
-  })
+  const places = errors.map(({ pointer, message: wrong }) =>
+    pointer === '' ? wrong : `${pointer}: ${wrong}`,
+  )
   return `Failed to predict data. Error: ${places.join('; ')}`
 }
 

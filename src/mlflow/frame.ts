@@ -18,13 +18,15 @@ export const invalid = (message: string): Fault =>
 const isObject = (value: unknown): value is Record<string, unknown> =>
   typeof value === 'object' && value !== null && !Array.isArray(value)
 
-/** A frame of lists. Throws `request.malformed` when a name occurs twice or a row is too long. */
+/** A frame of lists. Throws when a name occurs twice or a row is too long. */
 export function listFrame(names: readonly string[] | null, rows: unknown[][]): Frame {
   if (names === null) {
     return { names, width: rows[0]?.length ?? 0, pick: () => rows, rows: () => rows }
   }
   const places = new Map(names.map((name, at) => [name, at]))
-  if (places.size !== names.length) throw invalid('Two columns have the same name.')
+  if (places.size !== names.length) {
+    throw new Fault('input.invalid', 'Two columns of the DataFrame have the same name.')
+  }
   const tooLong = rows.findIndex((row) => row.length > names.length)
   if (tooLong >= 0) throw invalid(`Row ${tooLong} has more than ${names.length} values.`)
   return {

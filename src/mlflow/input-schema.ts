@@ -118,7 +118,7 @@ export class InputSchema {
       return this.named(value as Named)
     }
     const [column] = columns
-    if (columns.length === 1 && column !== undefined && !isNested(value)) {
+    if (columns.length === 1 && column !== undefined && Array.isArray(value) && !isNested(value)) {
       return this.columnLists({ [column]: value })
     }
     if (inputs.length === 1) return this.tensors(value)
@@ -146,13 +146,28 @@ export class InputSchema {
     })
     const count = lists[0]?.length ?? 0
     if (lists.some((list) => list.length !== count)) {
-      throw invalid('The length of values for each input/column name are not the same')
+      throw this.mismatch('the lists of the columns must be of the same length')
     }
     return this.rows(Array.from({ length: count }, (_, row) => lists.map((list) => list[row])))
   }
 
   private rows(rows: unknown[][]): Fed {
-    return { tensors: this.deployment.validator.rows(rows), form: 'rows' }
+    try {
+      return { tensors: this.deployment.validator.rows(rows), form: 'rows' }
+    } catch (error) {
+      throw error instanceof Fault ? this.withNames(error) : error
+    }
+  }
+
+  /** The rows were put in order here, so what is wrong in them is named by column, not by place. */
+  private withNames(fault: Fault): Fault {
+    const errors = fault.errors?.map((flaw) => {
+      const [, , row, at] = flaw.pointer.split('/')
+      if (row === undefined) return { ...flaw, pointer: '' }
+      const column = at === undefined ? '' : `, column '${this.columns[Number(at)]}'`
+      return { ...flaw, pointer: `row ${row}${column}` }
+    })
+    return new Fault(fault.code, fault.message, errors ? { errors } : {})
   }
 
   private tensors(given: unknown): Fed {

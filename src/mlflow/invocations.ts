@@ -30,19 +30,20 @@ const languageKeys = ['messages', 'prompt', 'input']
 
 /** The data of a JSON body. `params` and unknown keys are ignored: no version declares parameters. */
 function fedFromJson(schema: InputSchema, body: unknown): Fed {
-  const isObject = typeof body === 'object' && body !== null && !Array.isArray(body)
-  const given = isObject ? formatNames.filter((name) => Object.hasOwn(body, name)) : []
-  const language = isObject && languageKeys.some((name) => Object.hasOwn(body, name))
+  const keys = typeof body === 'object' && body !== null ? Object.keys(body) : []
+  if (keys.some((key) => languageKeys.includes(key))) {
+    const list = languageKeys.join(', ')
+    throw new Fault('input.invalid', `The keys ${list} are for language models; this is none.`)
+  }
+  const given = keys.filter((key) => formatNames.includes(key))
   const [key = ''] = given
   const read = formats[key]
-  if (given.length !== 1 || language || !read) {
-    const list = formatNames.join(', ')
-    throw new Fault(
-      'request.malformed',
-      `The input must be a JSON dictionary with exactly one of the input fields ${list}.`,
-    )
-  }
-  return read(schema, (body as Record<string, unknown>)[key])
+  if (given.length === 1 && read) return read(schema, (body as Record<string, unknown>)[key])
+  const list = formatNames.join(', ')
+  throw new Fault(
+    'request.malformed',
+    `The input must be a JSON dictionary with exactly one of the input fields ${list}.`,
+  )
 }
 
 const mediaFault = (message: string): Fault => new Fault('request.media-type', message)

@@ -35,7 +35,9 @@ COLUMN_TYPES = {
     "float32": "float",
     "float64": "double",
 }
-NUMPY = {"string": "object"}
+MATRIX_KINDS = (
+    "float16 float32 float64 int8 int16 int32 int64 uint8 uint16 uint32 uint64 bool string"
+).split()
 ONNX = {
     "string": TensorProto.STRING,
     "bool": TensorProto.BOOL,
@@ -52,7 +54,7 @@ def columns(*pairs):
 
 def tensors(*specs):
     return Schema([
-        TensorSpec(np.dtype(NUMPY.get(kind, kind)), shape, name) for name, kind, shape in specs
+        TensorSpec(np.dtype(kind), shape, name) for name, kind, shape in specs
     ])
 
 
@@ -97,15 +99,32 @@ TYPED = [
 def served(folder):
     """name -> (model file, input schema)."""
     typed = graph(folder, "typed", *identities(TYPED, ["N"]))
-    single = graph(folder, "single", *identities([("x", "float32")], ["N"]))
+    single = graph(folder, "single", *identities([("x", "float32")], ["N", 1]))
     image = graph(folder, "image", *identities([("pixels", "float32")], ["N", 2, 2]))
     odd = graph(
         folder,
         "odd",
         [helper.make_node("Log", ["x"], ["y"])],
-        [("x", "float32", ["N"])],
-        [("y", "float32", ["N"])],
+        [("x", "float32", ["N", 1])],
+        [("y", "float32", ["N", 1])],
     )
+    uneven = graph(
+        folder,
+        "uneven",
+        [
+            helper.make_node("Identity", ["x"], ["same"]),
+            helper.make_node("ReduceMax", ["x"], ["most"], axes=[1], keepdims=0),
+        ],
+        [("x", "float32", ["N", 2])],
+        [("same", "float32", ["N", 2]), ("most", "float32", ["N"])],
+    )
+    matrices = {
+        kind: (
+            MODELS / f"identity-{kind}.onnx",
+            tensors((None, "str" if kind == "string" else kind, (-1, 2))),
+        )
+        for kind in MATRIX_KINDS
+    }
     iris = EXAMPLES / "iris/model.onnx"
     return {
         "iris": (iris, example_columns("iris")),
@@ -120,10 +139,9 @@ def served(folder):
             MODELS / "scalar.onnx",
             tensors(("x", "float32", (-1, 2)), ("k", "int64", ())),
         ),
-        "int64": (MODELS / "identity-int64.onnx", tensors((None, "int64", (-1, 2)))),
-        "float64": (MODELS / "identity-float64.onnx", tensors((None, "float64", (-1, 2)))),
-        "bool": (MODELS / "identity-bool.onnx", tensors((None, "bool", (-1, 2)))),
-        "string": (MODELS / "identity-string.onnx", tensors((None, "string", (-1, 2)))),
+        **matrices,
+        "flat": (MODELS / "identity-float32.onnx", columns(("p", "float32"), ("q", "float32"))),
+        "uneven": (uneven, columns(("p", "float32"), ("q", "float32"))),
         "typed": (typed, columns(*TYPED)),
         "single": (single, columns(("x", "float32"))),
         "odd": (odd, columns(("x", "float32"))),
