@@ -89,7 +89,7 @@ const owners: Record<string, RegExp> = {
   protobufjs: /^onnx\//,
   '@fastify/busboy': /^promotion\/upload\.ts$/,
   'tar-stream': /^upkeep\//,
-  'csv-parse': /^cli\/|^mlflow\/csv\.ts$/,
+  'csv-parse': /^cli\//,
 }
 
 for (const [dependency, place] of Object.entries(owners)) {

@@ -1,6 +1,6 @@
 // MLflow's scoring protocol: invocations of any version, and of the default model with its ping.
-import { ConfigError } from '../config.ts'
 import { Fault } from '../core/fault.ts'
+import { type ModelReference, parseModelUri } from '../core/model-uri.ts'
 import { readJsonBody } from '../http/json.ts'
 import { demandPlain, type Exchange, readBody } from '../http/request.ts'
 import type { Door } from '../http/server.ts'
@@ -12,7 +12,6 @@ import { csvFrame } from './csv.ts'
 import { errorResponse } from './error.ts'
 import { recordsFrame, splitFrame } from './frame.ts'
 import { type Fed, InputSchema } from './input-schema.ts'
-import { type ModelReference, parseModelUri } from './model-uri.ts'
 import { predictionsText } from './predictions.ts'
 
 /** One entry per key that can hold the data. */
@@ -109,13 +108,10 @@ export interface InvocationsDoorOptions extends Predictor {
   defaultModel: string
 }
 
-/** The scoring door. Throws ConfigError when the default model cannot be read. */
+/** The scoring door. Its faults have MLflow's shape. */
 export function invocationsDoor(options: InvocationsDoorOptions): Door {
   const { defaultModel, deployments, maxBody, timeout } = options
   const home = parseModelUri(defaultModel)
-  if (defaultModel !== '' && !home) {
-    throw new ConfigError(`default-model: '${defaultModel}' names no model; write NAME/STAGE`)
-  }
 
   /** The model that a path asks for, with the exchange's route set. */
   const targetIn = (exchange: Exchange): ModelReference => {

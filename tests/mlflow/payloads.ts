@@ -1,4 +1,5 @@
 // What is sent to MLflow's scoring server and to Relais: every key, type and fault of the protocol.
+import { matrices } from './models.ts'
 
 export interface Payload {
   /** Unique: scoring-differences.md refers to it. */
@@ -289,23 +290,6 @@ const frames: Row[] = [
   ['frame of images, nested', 'image', { dataframe_records: pixels.map((p) => ({ pixels: p })) }],
 ]
 
-/** Models `identity-<type>.onnx` with one input [N, 2], as tensors. */
-export const matrices = [
-  'float16',
-  'float32',
-  'float64',
-  'int8',
-  'int16',
-  'int32',
-  'int64',
-  'uint8',
-  'uint16',
-  'uint32',
-  'uint64',
-  'bool',
-  'string',
-]
-
 const tensorTypes: Row[] = [
   ...matrices.map((type): Row => {
     const value = type === 'bool' ? [true, false] : type === 'string' ? ['a', 'ü'] : [1, 0]
@@ -317,7 +301,7 @@ const tensorTypes: Row[] = [
   ['tensor of float16 rounded', 'float16', { inputs: [[0.1, 2049]] }],
   ['tensor of float16 too large', 'float16', { inputs: [[1e6, 0]] }],
   ['tensor of float32 rounded', 'float32', { inputs: [[0.1, 16777217]] }],
-  ['tensor of float64', 'float64', { inputs: [[0.1, 1e300]] }],
+  ['tensor of float64, exact', 'float64', { inputs: [[0.1, 1e300]] }],
   ['tensor of bool from numbers', 'bool', { inputs: [[1, 0]] }],
   ['tensor of string from numbers', 'string', { inputs: [[1, 0]] }],
   ['tensor of int64 from fractions', 'int64', { inputs: [[1.5, 0]] }],
@@ -456,4 +440,47 @@ export const groups: Record<string, Payload[]> = {
   'the body': [...outer.map(asPayload), ...raws],
   csv: csvs,
   'content types': contentTypes,
+}
+
+export interface Scored {
+  status: number
+  type: string
+  body: unknown
+}
+
+/** Integers that a double would change stay as they are written. */
+const parseExactly = (text: string): unknown =>
+  (JSON.parse as (text: string, reviver: (...args: any[]) => unknown) => unknown)(
+    text,
+    (_key, value, { source } = {}) =>
+      typeof value === 'number' && /^-?\d{16,}$/.test(source) ? source : value,
+  )
+
+/** Posts a payload to a URL. A body that is no JSON comes back as text. */
+export async function score(url: string, payload: Payload, token?: string): Promise<Scored> {
+  const { raw, body, type = 'application/json' } = payload
+  const headers: Record<string, string> = {}
+  if (type !== null) headers['content-type'] = type
+  if (token !== undefined) headers['authorization'] = `Bearer ${token}`
+  const text = typeof raw === 'string' ? raw : JSON.stringify(body)
+  // Bytes, because fetch would give text a type of its own.
+  const sent = raw instanceof Uint8Array ? raw : new TextEncoder().encode(text)
+  const response = await fetch(url, { method: 'POST', headers, body: sent })
+  const answer = await response.text()
+  let parsed: unknown = answer
+  try {
+    parsed = parseExactly(answer)
+  } catch {
+    // Plain text, or NaN, which is no JSON.
+  }
+  const media = response.headers.get('content-type')?.split(';')[0] ?? ''
+  return { status: response.status, type: media, body: parsed }
+}
+
+/** Of an error the code counts: texts name Python's types there and places in the input here. */
+export function comparable({ status, type, body }: Scored): Record<string, unknown> {
+  if (status === 200) return { status, type, body }
+  if (type === 'text/plain') return { status, type }
+  const { error_code, message } = body as { error_code?: string; message?: string }
+  return { status, type, error_code, explained: (message?.length ?? 0) > 10 }
 }

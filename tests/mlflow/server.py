@@ -1,8 +1,8 @@
 """MLflow's own scoring server for several models, each below its name, in one process.
 
-Usage: python tests/mlflow/server.py FOLDER. Writes FOLDER/<name>.onnx for the models made here,
-saves every model with the flavour mlflow.onnx, loads it as `mlflow models serve` does, and prints
-the port once all of them answer.
+Usage: python tests/mlflow/server.py FOLDER, which holds the models of tests/mlflow/models.ts. Saves
+every model with the flavour mlflow.onnx, loads it as `mlflow models serve` does, and prints the port
+once all of them answer.
 """
 
 import json
@@ -21,7 +21,6 @@ from fastapi import FastAPI
 from mlflow.models import ModelSignature
 from mlflow.pyfunc.scoring_server import init
 from mlflow.types.schema import ColSpec, Schema, TensorSpec
-from onnx import TensorProto, helper
 
 ROOT = Path(__file__).resolve().parents[2]
 EXAMPLES = ROOT / "examples/models"
@@ -38,14 +37,6 @@ COLUMN_TYPES = {
 MATRIX_KINDS = (
     "float16 float32 float64 int8 int16 int32 int64 uint8 uint16 uint32 uint64 bool string"
 ).split()
-ONNX = {
-    "string": TensorProto.STRING,
-    "bool": TensorProto.BOOL,
-    "int32": TensorProto.INT32,
-    "int64": TensorProto.INT64,
-    "float32": TensorProto.FLOAT,
-    "float64": TensorProto.DOUBLE,
-}
 
 
 def columns(*pairs):
@@ -63,29 +54,6 @@ def example_columns(name):
     return columns(*((column["name"], column["type"]) for column in schema["columns"]))
 
 
-def graph(folder, name, nodes, inputs, outputs):
-    """Writes a small model; inputs and outputs are (name, kind, shape)."""
-    values = [
-        [helper.make_tensor_value_info(n, ONNX[kind], shape) for n, kind, shape in side]
-        for side in (inputs, outputs)
-    ]
-    model = helper.make_model(
-        helper.make_graph(nodes, name, *values),
-        opset_imports=[helper.make_opsetid("", 17)],
-        ir_version=8,
-    )
-    onnx.checker.check_model(model)
-    onnx.save(model, folder / f"{name}.onnx")
-    return folder / f"{name}.onnx"
-
-
-def identities(pairs, shape):
-    """Nodes, inputs and outputs of a model that gives each input back."""
-    nodes = [helper.make_node("Identity", [name], [f"{name}_out"]) for name, _ in pairs]
-    inputs = [(name, kind, shape) for name, kind in pairs]
-    return nodes, inputs, [(f"{name}_out", kind, shape) for name, kind in pairs]
-
-
 TYPED = [
     ("count", "int64"),
     ("small", "int32"),
@@ -98,26 +66,6 @@ TYPED = [
 
 def served(folder):
     """name -> (model file, input schema)."""
-    typed = graph(folder, "typed", *identities(TYPED, ["N"]))
-    single = graph(folder, "single", *identities([("x", "float32")], ["N", 1]))
-    image = graph(folder, "image", *identities([("pixels", "float32")], ["N", 2, 2]))
-    odd = graph(
-        folder,
-        "odd",
-        [helper.make_node("Log", ["x"], ["y"])],
-        [("x", "float32", ["N", 1])],
-        [("y", "float32", ["N", 1])],
-    )
-    uneven = graph(
-        folder,
-        "uneven",
-        [
-            helper.make_node("Identity", ["x"], ["same"]),
-            helper.make_node("ReduceMax", ["x"], ["most"], axes=[1], keepdims=0),
-        ],
-        [("x", "float32", ["N", 2])],
-        [("same", "float32", ["N", 2]), ("most", "float32", ["N"])],
-    )
     matrices = {
         kind: (
             MODELS / f"identity-{kind}.onnx",
@@ -141,11 +89,11 @@ def served(folder):
         ),
         **matrices,
         "flat": (MODELS / "identity-float32.onnx", columns(("p", "float32"), ("q", "float32"))),
-        "uneven": (uneven, columns(("p", "float32"), ("q", "float32"))),
-        "typed": (typed, columns(*TYPED)),
-        "single": (single, columns(("x", "float32"))),
-        "odd": (odd, columns(("x", "float32"))),
-        "image": (image, tensors(("pixels", "float32", (-1, 2, 2)))),
+        "uneven": (folder / "uneven.onnx", columns(("p", "float32"), ("q", "float32"))),
+        "typed": (folder / "typed.onnx", columns(*TYPED)),
+        "single": (folder / "single.onnx", columns(("x", "float32"))),
+        "odd": (folder / "odd.onnx", columns(("x", "float32"))),
+        "image": (folder / "image.onnx", tensors(("pixels", "float32", (-1, 2, 2)))),
     }
 
 
