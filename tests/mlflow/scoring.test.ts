@@ -1,6 +1,6 @@
 // MLflow's own scoring server and Relais, side by side: the same payloads, status and body compared.
 // What differs must be a line of scoring-differences.md, and every line there must still differ.
-// With UPDATE_ANSWERS=1 it also records what Relais answers, for tests/invocations.test.ts.
+// With UPDATE_ANSWERS=1 it also records what Relais answers, for tests/invocations.test.ts (then `bun fmt tests`).
 import { afterAll, beforeAll, describe, expect, test } from 'bun:test'
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
