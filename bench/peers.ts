@@ -2,11 +2,11 @@
 import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 
+import { pythonWith } from '../tests/support/python.ts'
 import type { Round, Target } from './load.ts'
 import { jsonBody, type Model, scratch, tensorOf } from './models.ts'
 import type { RawOrder } from './peers/raw.ts'
 import { freePort, start, type StartOptions, untilReady } from './process.ts'
-import { python } from './python.ts'
 
 const folder = join(import.meta.dir, 'peers')
 const requirements = join(folder, 'requirements.txt')
@@ -62,7 +62,7 @@ export const startInline = (model: Model): Promise<Peer> =>
 
 /** FastAPI on uvicorn with uvloop and httptools. */
 export async function startFastapi(model: Model, workers: number): Promise<Peer> {
-  const path = await python(requirements)
+  const path = await pythonWith(requirements)
   const port = String(freePort())
   const flags = ['--port', port, '--workers', String(workers), '--loop', 'uvloop']
   const quiet = ['--http', 'httptools', '--no-access-log', '--log-level', 'error']
@@ -79,7 +79,7 @@ export async function startFastapi(model: Model, workers: number): Promise<Peer>
 
 /** MLflow's scoring server for the same model, started as `mlflow models serve` does. */
 export async function startMlflow(model: Model): Promise<Peer> {
-  const path = await python(requirements)
+  const path = await pythonWith(requirements)
   const saved = join(scratch, `mlflow-${model.name}-${freePort()}`)
   const env = {
     PATH: `${join(path, '..')}:${process.env.PATH}`,

@@ -21,6 +21,7 @@ import { predictEntry } from './inference/openapi.ts'
 import { maySee } from './inference/predict.ts'
 import { predictDoor } from './inference/routes.ts'
 import { prepareChildHome, runSnapshot } from './inference/spawn.ts'
+import { invocationsDoor } from './mlflow/invocations.ts'
 import { oipDoor } from './oip/routes.ts'
 import { closeFoundation, ensureAdminToken, type Foundation, openFoundation } from './parts.ts'
 import { type Promotion, TrialSlots } from './promotion/promotion.ts'
@@ -274,9 +275,12 @@ function mount(parts: Parts): Pick<App, 'server' | 'routes'> {
   const maxBody = config['max-body']
   const timeout = config['predict-timeout']
   const isReady = (): boolean => readiness(healthReport(parts), config['strict-ready']).code === 200
+  const predictor = { deployments, metrics, timeout, maxBody }
+  // The first that owns a path answers it: paths below /v1/models are shared.
   const doors = [
-    predictDoor({ deployments, metrics, timeout, maxBody }),
-    oipDoor({ ...parts, timeout, maxBody, version, isReady }),
+    invocationsDoor({ ...predictor, defaultModel: config['default-model'] }),
+    predictDoor(predictor),
+    oipDoor({ ...parts, ...predictor, version, isReady }),
   ]
   const api = nativeApi(parts)
   const server = new HttpServer({

@@ -3,6 +3,8 @@ import { readFileSync } from 'node:fs'
 import { availableParallelism, totalmem } from 'node:os'
 import { resolve } from 'node:path'
 
+import { parseModelUri } from './core/model-uri.ts'
+
 type Kind = 'text' | 'number' | 'duration' | 'bytes' | 'flag' | 'list'
 
 interface Setting {
@@ -58,6 +60,11 @@ export const settings = {
     fallback: 'false',
     help: 'ready only with every Production model',
   },
+  'default-model': {
+    kind: 'text',
+    fallback: '',
+    help: '`/invocations` asks it: NAME, NAME/VERSION, NAME/STAGE or NAME@ALIAS',
+  },
   'ready-when-empty': { kind: 'flag', fallback: 'false', help: '/health is 200 without any model' },
 } as const satisfies Record<string, Setting>
 
@@ -111,6 +118,12 @@ function demandSense(values: Record<string, unknown>): void {
   const listen = String(values['metrics-listen'])
   if (listen !== '' && !/^.+:\d{1,5}$/.test(listen)) {
     throw new ConfigError('metrics-listen: host:port, for example 127.0.0.1:9100')
+  }
+  const model = String(values['default-model'])
+  if (model !== '' && !parseModelUri(model)) {
+    throw new ConfigError(
+      `default-model: '${model}' names no model; write for example iris/Staging`,
+    )
   }
 }
 

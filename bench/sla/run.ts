@@ -2,12 +2,12 @@
 // Usage: bun bench/sla/run.ts [SECONDS]
 import { join } from 'node:path'
 
+import { pythonWith } from '../../tests/support/python.ts'
 import { iris } from '../models.ts'
-import { python } from '../python.ts'
 import { buildBinary, startRelais } from '../relais.ts'
 
 const seconds = Number(process.argv[2] ?? 20)
-const locust = join(await python(join(import.meta.dir, 'requirements.txt')), '../locust')
+const locust = join(await pythonWith(join(import.meta.dir, 'requirements.txt')), '../locust')
 await buildBinary()
 {
   await using relais = await startRelais()

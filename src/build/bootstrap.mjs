@@ -19,6 +19,7 @@ const scripts = {
     '--path-ignore-patterns=tests/system/**',
     '--path-ignore-patterns=tests/clients/**',
     '--path-ignore-patterns=tests/long/**',
+    '--path-ignore-patterns=tests/mlflow/**',
     '--timeout=30000',
   ],
 }

@@ -3,14 +3,15 @@ import type { Signature } from '../onnx/model.ts'
 import { fromHalf, type Tensor } from '../onnx/tensor.ts'
 import type { Answer } from './batcher.ts'
 
-type Output = Omit<Tensor, 'name'>
+export type Output = Omit<Tensor, 'name'>
 
 /** JSON has no NaN or infinities; like other servers of JSON, null stands for them. */
 function number(value: number): string {
   return Number.isFinite(value) ? String(value) : 'null'
 }
 
-function scalar(output: Output, at: number): string {
+/** One element as JSON text. */
+export function scalar(output: Output, at: number): string {
   const raw = output.data[at]
   if (typeof raw === 'string') return JSON.stringify(raw)
   if (typeof raw === 'bigint') return String(raw)
@@ -19,7 +20,7 @@ function scalar(output: Output, at: number): string {
 }
 
 /** Nested lists of the elements from `at` on, over the dimensions from `axis` on. */
-function nested(output: Output, axis: number, at: number): string {
+export function nested(output: Output, axis: number, at: number): string {
   const { dims } = output
   if (axis === dims.length) return scalar(output, at)
   const size = dims[axis] as number

@@ -1,4 +1,4 @@
-// Paths of the prediction door taken apart.
+// Paths below /v1/models taken apart: what KServe's V1 and MLflow's scoring protocol ask.
 import { decodeSegment, rememberPaths } from '../core/path.ts'
 
 export const prefix = '/v1/models'
@@ -7,29 +7,37 @@ export interface Target {
   model: string
   /** Version number, stage or alias; undefined is Production. */
   reference: string | undefined
-  verb: 'predict' | 'status'
+  verb: 'predict' | 'invocations' | 'status'
   template: string
 }
 
+/** `/v1/models/{m}[/versions/{v}|/labels/{l}]` and what is asked of it. */
+const pattern =
+  /^\/v1\/models\/([^/]+?)(?:\/(versions|labels)\/([^/]+?))?(:predict|\/invocations)?$/
+
 const nouns: Record<string, string | undefined> = { versions: 'version', labels: 'label' }
 
-/** `/v1/models/{m}[/versions/{v}|/labels/{l}][:predict]` taken apart, or null. */
+const verbs: Record<string, Target['verb'] | undefined> = {
+  ':predict': 'predict',
+  '/invocations': 'invocations',
+}
+
+/** Is this a path of MLflow's scoring protocol? `/v1/models/invocations` is a model of that name. */
+export function asksInvocations(path: string): boolean {
+  return path.endsWith('/invocations') && pattern.exec(path)?.[4] === '/invocations'
+}
+
+/** A path taken apart, or null. */
 function parseTarget(path: string): Target | null {
-  const suffix = path.endsWith(':predict') ? ':predict' : ''
-  const verb = suffix === '' ? 'status' : 'predict'
-  const parts = path.slice(prefix.length + 1, path.length - suffix.length).split('/')
-  const [model = '', kind = '', reference = ''] = parts
-  if (model === '') return null
-  if (parts.length === 1) {
-    return {
-      model: decodeSegment(model),
-      reference: undefined,
-      verb,
-      template: `${prefix}/{model}${suffix}`,
-    }
+  const parts = pattern.exec(path)
+  if (!parts) return null
+  const [, model = '', kind, reference = '', suffix = ''] = parts
+  const verb = verbs[suffix] ?? 'status'
+  if (kind === undefined) {
+    const template = `${prefix}/{model}${suffix}`
+    return { model: decodeSegment(model), reference: undefined, verb, template }
   }
   const noun = nouns[kind]
-  if (parts.length !== 3 || reference === '' || noun === undefined) return null
   // A version is a number, a label never is: `labels/3` must not mean version 3.
   if (/^\d+$/.test(reference) !== (noun === 'version')) return null
   const template = `${prefix}/{model}/${kind}/{${noun}}${suffix}`

@@ -17,7 +17,7 @@ export function message(...fields: Field[]): Uint8Array {
 }
 
 /** Numbers of TensorProto.DataType. */
-export const types = { float: 1, int64: 7, string: 8, bool: 9 } as const
+export const types = { float: 1, int32: 6, int64: 7, string: 8, bool: 9, double: 11 } as const
 
 /** A value of a graph; `dims`: sizes, or names of free dimensions. */
 export function value(name: string, type: number, dims: (number | string)[] | null): Uint8Array {

@@ -13,11 +13,13 @@ async function run(command: string[]): Promise<void> {
 
 /** Path of a Python that has what a requirements file names; made once per content of the file. */
 export async function pythonWith(requirements: string): Promise<string> {
+  if (Bun.which('python3') === null) throw new Error('python3 is missing')
   const hash = createHash('sha256').update(readFileSync(requirements)).digest('hex').slice(0, 12)
   const folder = join(root, '.venv', `${basename(dirname(requirements))}-${hash}`)
   const python = join(folder, 'bin/python')
   const complete = join(folder, 'complete')
   if (existsSync(complete)) return python
+  console.log(`installing ${requirements.slice(root.length + 1)}`)
   // What an interrupted run left behind would be taken for whole.
   rmSync(folder, { recursive: true, force: true })
   mkdirSync(dirname(folder), { recursive: true })

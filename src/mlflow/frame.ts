@@ -1,0 +1,97 @@
+// DataFrames as they travel: `dataframe_split`, `dataframe_records`, and the rows of a CSV file.
+import { Fault } from '../core/fault.ts'
+
+export interface Frame {
+  /** Column names in order; null when the payload names none. */
+  names: readonly string[] | null
+  /** Number of columns. */
+  width: number
+  /** Rows with the cells of these columns in this order; a cell that a row lacks is null. */
+  pick(names: readonly string[]): unknown[][]
+  /** Rows as they came. */
+  rows(): unknown[][]
+}
+
+export const invalid = (message: string): Fault =>
+  new Fault('request.malformed', `Invalid input. ${message}`)
+
+const isObject = (value: unknown): value is Record<string, unknown> =>
+  typeof value === 'object' && value !== null && !Array.isArray(value)
+
+/** A frame of lists. Throws when a name occurs twice or a row is too long. */
+export function listFrame(names: readonly string[] | null, rows: unknown[][]): Frame {
+  if (names === null) {
+    return { names, width: rows[0]?.length ?? 0, pick: () => rows, rows: () => rows }
+  }
+  const places = new Map(names.map((name, at) => [name, at]))
+  if (places.size !== names.length) {
+    throw new Fault('input.invalid', 'Two columns of the DataFrame have the same name.')
+  }
+  const tooLong = rows.findIndex((row) => row.length > names.length)
+  if (tooLong >= 0) throw invalid(`Row ${tooLong} has more than ${names.length} values.`)
+  return {
+    names,
+    width: names.length,
+    pick: (wanted) => {
+      const order = wanted.map((name) => places.get(name) ?? -1)
+      const asTheyAre = order.length === names.length && order.every((from, to) => from === to)
+      if (asTheyAre && rows.every((row) => row.length === names.length)) return rows
+      return rows.map((row) => order.map((from) => row[from] ?? null))
+    },
+    rows: () => rows,
+  }
+}
+
+/** pandas names the columns of an unnamed frame 0, 1, 2… */
+const isCount = (columns: readonly unknown[]): boolean => columns.every((name, at) => name === at)
+
+function columnsOf(columns: unknown): string[] | null {
+  if (columns === undefined || columns === null) return null
+  if (!Array.isArray(columns)) throw invalid("'columns' must be a list of names.")
+  if (isCount(columns)) return null
+  return columns.map((name: unknown) => {
+    if (typeof name === 'string' || typeof name === 'number') return String(name)
+    throw invalid("'columns' must be a list of names.")
+  })
+}
+
+/** A row is a list; where there is one column, its value alone will do. */
+const asRow = (row: unknown): unknown[] => (Array.isArray(row) ? row : [row])
+
+/** `dataframe_split`: {data, columns?, index?}, as pandas writes it with orient='split'. */
+export function splitFrame(value: unknown): Frame {
+  if (!isObject(value)) throw invalid('Dataframe split format must be a dictionary.')
+  const { data, columns, index } = value
+  const extra = Object.keys(value).filter((key) => !['data', 'columns', 'index'].includes(key))
+  if (data === undefined || extra.length > 0) {
+    const got = Object.keys(value).slice(0, 20).join(', ')
+    throw invalid(
+      `Dataframe split format must have 'data' field and optionally 'columns' and 'index' fields. Got: ${got}.`,
+    )
+  }
+  if (!Array.isArray(data) || data.some(isObject)) {
+    throw invalid("Dataframe split format: 'data' must be a list of rows.")
+  }
+  const isIndex = index === undefined || index === null || Array.isArray(index)
+  if (!isIndex || (Array.isArray(index) && index.length !== data.length)) {
+    throw invalid("Dataframe split format: 'index' must be a list with an entry per row.")
+  }
+  return listFrame(columnsOf(columns), data.map(asRow))
+}
+
+/** `dataframe_records`: a list of row objects (or of lists, which name no columns). */
+export function recordsFrame(value: unknown): Frame {
+  if (!Array.isArray(value)) {
+    throw invalid('Dataframe records format must be a list of records.')
+  }
+  const [first] = value as unknown[]
+  if (first !== undefined && !isObject(first)) {
+    if (value.some(isObject)) throw invalid('Records must be all objects or all lists.')
+    return listFrame(null, value.map(asRow))
+  }
+  if (!value.every(isObject)) throw invalid('Records must be all objects or all lists.')
+  const names = [...new Set(value.flatMap((record) => Object.keys(record)))]
+  const pick = (wanted: readonly string[]): unknown[][] =>
+    value.map((record) => wanted.map((name) => (Object.hasOwn(record, name) ? record[name] : null)))
+  return { names, width: names.length, pick, rows: () => pick(names) }
+}
