@@ -1,7 +1,7 @@
 // Decimal numbers straight from bytes, without a string for each: most of reading a table is this.
 
 /** Powers of ten that a double holds exactly: a quotient or product with one is rounded only once. */
-const powers = Float64Array.from({ length: 23 }, (_, n) => Number(`1e${n}`))
+export const powers = Float64Array.from({ length: 23 }, (_, n) => Number(`1e${n}`))
 const largestPower = 22
 /** Decimal digits that a double holds. */
 const exactDigits = 15
