@@ -26,6 +26,7 @@ import { quarantine } from './promotion/rollback.ts'
 import { promotionRoutes } from './promotion/routes.ts'
 import { BlobKeeper } from './registry/artifacts.ts'
 import { registryRoutes } from './registry/routes.ts'
+import { scoreDoor } from './scoring/routes.ts'
 import { openFileStorage } from './storage/fs.ts'
 import { lockFile } from './storage/lock.ts'
 import { createLog, type Level, type Log } from './telemetry/log.ts'
@@ -270,7 +271,12 @@ function mount(parts: Parts): Pick<App, 'server' | 'routes'> {
   const { config, foundation, deployments, log, metrics } = parts
   const maxBody = config['max-body']
   const timeout = config['predict-timeout']
-  const doors = [predictDoor({ deployments, metrics, timeout, maxBody })]
+  const predictor = { deployments, metrics, timeout }
+  const doors = [
+    // Before the door that owns everything else below /v1/models.
+    scoreDoor({ ...predictor, log, pause: config['upload-timeout'] }),
+    predictDoor({ ...predictor, maxBody }),
+  ]
   const api = nativeApi(parts)
   const server = new HttpServer({
     host: config.host,

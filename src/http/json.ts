@@ -72,7 +72,11 @@ export async function readJsonBody(
     }
   }
   demandPlain(request)
-  const bytes = await readBody(request, most)
+  return parseJson(await readBody(request, most), wide)
+}
+
+/** The JSON value of some bytes, as `readJsonBody` gives it. Throws `request.malformed`. */
+export function parseJson(bytes: Uint8Array, wide: boolean): unknown {
   if (bytes.length > worthScanning) demandShallow(bytes)
   const text = new TextDecoder().decode(bytes)
   try {

@@ -7,7 +7,7 @@ export interface Target {
   model: string
   /** Version number, stage or alias; undefined is Production. */
   reference: string | undefined
-  verb: 'predict' | 'status'
+  verb: 'predict' | 'score' | 'status'
   template: string
 }
 
@@ -18,6 +18,8 @@ const named = (part: string): string => {
     throw new Fault('request.malformed', 'The path is not properly percent-encoded.')
   }
 }
+
+const verbs = ['predict', 'score'] as const
 
 const nouns: Record<string, string | undefined> = { versions: 'version', labels: 'label' }
 
@@ -33,10 +35,10 @@ export function targetOf(path: string): Target | null {
   return target
 }
 
-/** `/v1/models/{m}[/versions/{v}|/labels/{l}][:predict]` taken apart, or null. */
+/** `/v1/models/{m}[/versions/{v}|/labels/{l}][:predict|:score]` taken apart, or null. */
 function parseTarget(path: string): Target | null {
-  const suffix = path.endsWith(':predict') ? ':predict' : ''
-  const verb = suffix === '' ? 'status' : 'predict'
+  const verb = verbs.find((name) => path.endsWith(`:${name}`)) ?? 'status'
+  const suffix = verb === 'status' ? '' : `:${verb}`
   const parts = path.slice(prefix.length + 1, path.length - suffix.length).split('/')
   const [model = '', kind = '', reference = ''] = parts
   if (model === '') return null

@@ -31,6 +31,14 @@ interface Place {
   inherited: boolean
 }
 
+/** A float column that takes any number in its range, as whoever stores numbers itself needs it. */
+export type PlainColumn = Pick<Place, 'slot' | 'low' | 'high'> & {
+  index: number
+  /** Columns of its input. */
+  width: number
+  nullable: boolean
+}
+
 /** What becomes of a number that is stored in such a tensor. */
 const roundings: Partial<Record<ElementType, (value: number) => number>> = {
   float32: Math.fround,
@@ -66,7 +74,7 @@ function placeOf(column: Column, signature: Signature): Place {
 
 /** Turns parsed JSON into the tensors of one model version. Compiled once per version. */
 export class Validator {
-  private readonly signature: Signature
+  readonly signature: Signature
   private readonly schema: FeatureSchema
   private readonly places: readonly Place[]
   private readonly names: ReadonlySet<string>
@@ -96,6 +104,14 @@ export class Validator {
         new Set(schema.columns.filter((c) => c.nullable && c.input === name).map((c) => c.index)),
     )
     this.wide = signature.inputs.some((slot) => elements[slot.type].kind === 'wide')
+  }
+
+  /** The columns in order when storing numbers within their ranges is all there is to do, else null. */
+  get plain(): PlainColumn[] | null {
+    if (this.places.length === 0 || !this.places.every((place) => place.plain)) return null
+    return this.places.map(({ slot, low, high, column: { index, nullable = false } }) => {
+      return { slot, low, high, index, width: this.widths[slot] as number, nullable }
+    })
   }
 
   /** `instances`: one entry per row. Throws `input.invalid` with every fault, at most 50. */
