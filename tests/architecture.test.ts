@@ -90,6 +90,9 @@ const owners: Record<string, RegExp> = {
   protobufjs: /^onnx\//,
   '@fastify/busboy': /^promotion\/upload\.ts$/,
   'tar-stream': /^upkeep\//,
+  hyparquet: /^cli\/score-parquet\.ts$/,
+  'hyparquet-compressors': /^cli\/score-parquet\.ts$/,
+  'hyparquet-writer': /^cli\/score-parquet\.ts$/,
   'csv-parse': /^(cli|scoring)\//,
 }
 

@@ -16,7 +16,7 @@ import {
 } from './batch.ts'
 import { cellValue } from './cells.ts'
 import { type HeaderCell, readHeader } from './header.ts'
-import { Lines, longestRow } from './lines.ts'
+import { Lines, longestRow, recordEnd } from './lines.ts'
 import { PlainScanner } from './plain-csv.ts'
 
 export interface CsvReaderOptions {
@@ -24,25 +24,6 @@ export interface CsvReaderOptions {
   schema: FeatureSchema
   /** Columns that are handed through, inputs of the model or not. */
   keep: readonly string[]
-}
-
-const [quote, comma, newline] = [34, 44, 10]
-
-/** Where the record at `from` ends, at its newline, or -1. A quote opens only at the start of a cell. */
-function recordEnd(bytes: Uint8Array, from: number, limit: number): number {
-  let quoted = false
-  let start = true
-  for (let at = from; at < limit; at += 1) {
-    const byte = bytes[at]
-    if (quoted) {
-      if (byte !== quote) continue
-      if (bytes[at + 1] === quote) at += 1
-      else quoted = false
-    } else if (byte === newline) return at
-    else if (byte === quote && start) quoted = true
-    start = byte === comma || (start && byte === 32)
-  }
-  return -1
 }
 
 const utf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: false })

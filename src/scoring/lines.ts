@@ -3,7 +3,24 @@ import { tooLarge } from '../core/fault.ts'
 
 /** Longest line or CSV record: what a row may cost in memory. */
 export const longestRow = 1 << 20
-const newline = 10
+const [newline, quote, comma, space] = [10, 34, 44, 32]
+
+/** Where the CSV record at `from` ends, at its newline, or -1. A quote opens only at the start of a cell. */
+export function recordEnd(bytes: Uint8Array, from: number, limit: number): number {
+  let quoted = false
+  let start = true
+  for (let at = from; at < limit; at += 1) {
+    const byte = bytes[at]
+    if (quoted) {
+      if (byte !== quote) continue
+      if (bytes[at + 1] === quote) at += 1
+      else quoted = false
+    } else if (byte === newline) return at
+    else if (byte === quote && start) quoted = true
+    start = byte === comma || (start && byte === space)
+  }
+  return -1
+}
 
 export class Lines {
   bytes = new Uint8Array(1 << 18)

@@ -16,6 +16,7 @@ const inFlight = 2
 const lightMillis = 2
 const heavyMillis = 50
 const mostRows = 4096
+const firstRows = 64
 /** Cells that are read or written at once: nothing else is answered meanwhile. */
 const mostCells = 1 << 16
 
@@ -101,7 +102,11 @@ class BatchSize {
       (row.trial as TrialReport | null)?.batchable === true && schema.form === 'columns'
     this.most = together ? Math.max(1, Math.min(mostRows, Math.floor(mostCells / columns))) : 1
     this.millis = isHeavy(row) ? heavyMillis : lightMillis
-    this.rows = Math.min(this.most, 64)
+    this.rows = Math.min(this.most, firstRows)
+    // What was learned before holds for the same version, too.
+    for (let known = firstRows; known <= this.most; known *= 2) {
+      if (deployment.statistics.batches.has(known)) this.learn(known)
+    }
   }
 
   /** Learns from the runs there were of this size. */
