@@ -20,7 +20,7 @@ import { CommandError } from './command.ts'
 import type { Input, Piece } from './score-input.ts'
 
 /** Rows that are decoded together, and sent in one piece. */
-const decodedRows = 50_000
+const decodedRows = 250_000
 const pieceRows = 10_000
 const writtenRows = 100_000
 

@@ -53,8 +53,8 @@ export function resultColumns(
   return [...kept, ...outputs]
 }
 
-/** How a value of an output is written; `row`-independent, chosen once per output. */
-type Put = (sink: Sink, data: Tensor['data'], at: number) => void
+/** Writes the value at a place of some data. */
+type Put = (at: number) => void
 
 /** Not finite: JSON has no such numbers; a CSV cell is left empty for NaN, as for what is missing. */
 const strange = (value: number, form: Form): string => {
@@ -62,40 +62,36 @@ const strange = (value: number, form: Form): string => {
   return Number.isNaN(value) ? '' : value > 0 ? 'inf' : '-inf'
 }
 
-function putFor(type: ElementType, form: Form): Put {
-  switch (type) {
-    case 'float32':
-      return (sink, data, at) => {
-        const value = data[at] as number
-        if (Number.isFinite(value)) sink.single(value)
-        else sink.text(strange(value, form))
-      }
-    case 'int8':
-    case 'int16':
-    case 'int32':
-    case 'uint8':
-    case 'uint16':
-      return (sink, data, at) => sink.int(data[at] as number)
-    case 'int64':
-      return (sink, data, at) => putWide(sink, data as BigInt64Array, at)
-    default:
-      return (sink, data, at) => {
-        const value = element({ type, data }, at)
-        if (typeof value === 'string')
-          sink.text(form === 'csv' ? csvCell(value) : JSON.stringify(value))
-        else if (typeof value === 'number' && !Number.isFinite(value))
-          sink.text(strange(value, form))
-        else sink.text(String(value))
-      }
+/** Labels are small: where the low half says all, no bigint has to be made. */
+function putWide(sink: Sink, data: BigInt64Array): Put {
+  const words = new Int32Array(data.buffer, data.byteOffset, 2 * data.length)
+  return (at) => {
+    const low = words[2 * at] as number
+    if (words[2 * at + 1] === low >> 31) sink.int(low)
+    else sink.text(String(data[at] as bigint))
   }
 }
 
-/** Labels are small: their low half says all, and no bigint has to be made. */
-function putWide(sink: Sink, data: BigInt64Array, at: number): void {
-  const value = data[at] as bigint
-  const low = Number(BigInt.asIntN(32, value))
-  if (BigInt(low) === value && low !== -2147483648) sink.int(low)
-  else sink.text(String(value))
+function putSingle(sink: Sink, data: Float32Array, form: Form): Put {
+  return (at) => {
+    const value = data[at] as number
+    if (Number.isFinite(value)) sink.single(value)
+    else sink.text(strange(value, form))
+  }
+}
+
+const textOf = (value: unknown, form: Form): string => {
+  if (typeof value === 'string') return form === 'csv' ? csvCell(value) : JSON.stringify(value)
+  const isStrange = typeof value === 'number' && !Number.isFinite(value)
+  return isStrange ? strange(value, form) : String(value)
+}
+
+/** How the values of an output are written. */
+function putOf(sink: Sink, output: Output, form: Form): Put {
+  const { type, data } = output
+  if (type === 'float32') return putSingle(sink, data as Float32Array, form)
+  if (type === 'int64') return putWide(sink, data as BigInt64Array)
+  return (at) => sink.text(textOf(element(output, at), form))
 }
 
 function keptText(value: unknown, form: Form): string {
@@ -139,8 +135,7 @@ function stride(output: Output): number {
   return output.data.length / (output.dims[0] ?? 1)
 }
 
-export function csvWriter({ signature, columns, keep, errors }: WriterOptions): ResultWriter {
-  const puts = signature.outputs.map(({ type }) => putFor(type, 'csv'))
+export function csvWriter({ columns, keep, errors }: WriterOptions): ResultWriter {
   const width = columns.length - keep.length
   const commas = ','.repeat(columns.length)
   return {
@@ -157,19 +152,19 @@ export function csvWriter({ signature, columns, keep, errors }: WriterOptions): 
         const what = `The model gives ${found} values a row where its signature names ${width}`
         throw new Fault('model.unsupported', `${what}; ask for JSON lines.`)
       }
+      const puts = outputs.map((output) => putOf(sink, output, 'csv'))
       for (let row = from; row < to; row += 1) {
         for (const value of kept[row] ?? []) {
           sink.text(keptText(value, 'csv'))
           sink.byte(comma)
         }
         for (let index = 0; index < outputs.length; index += 1) {
-          const { data } = outputs[index] as Output
           const values = strides[index] as number
           const put = puts[index] as Put
           const first = (shift + row) * values
           for (let at = first; at < first + values; at += 1) {
             if (at > first || index > 0) sink.byte(comma)
-            put(sink, data, at)
+            put(at)
           }
         }
         if (errors) sink.byte(comma)
@@ -187,24 +182,27 @@ export function csvWriter({ signature, columns, keep, errors }: WriterOptions): 
 }
 
 /** The values from `at` on, nested by the dimensions from `axis` on. */
-function nested(sink: Sink, put: Put, output: Output, place: { axis: number; at: number }): number {
-  const { dims, data } = output
+function nested(
+  sink: Sink,
+  put: Put,
+  dims: readonly number[],
+  place: { axis: number; at: number },
+): number {
   if (place.axis === dims.length) {
-    put(sink, data, place.at)
+    put(place.at)
     return place.at + 1
   }
   let { at } = place
   sink.byte(open)
   for (let index = 0; index < (dims[place.axis] as number); index += 1) {
     if (index > 0) sink.byte(comma)
-    at = nested(sink, put, output, { axis: place.axis + 1, at })
+    at = nested(sink, put, dims, { axis: place.axis + 1, at })
   }
   sink.byte(close)
   return at
 }
 
 export function jsonWriter({ signature, keep }: WriterOptions): ResultWriter {
-  const puts = signature.outputs.map(({ type }) => putFor(type, 'jsonl'))
   const keys = signature.outputs.map(({ name }) => `${JSON.stringify(name)}:`)
   const names = keep.map((name) => `${JSON.stringify(name)}:`)
   return {
@@ -212,6 +210,7 @@ export function jsonWriter({ signature, keep }: WriterOptions): ResultWriter {
     rows: (sink, { answer, kept, first: begin, from, to }) => {
       const { outputs } = answer
       const shift = answer.from - begin
+      const puts = outputs.map((output) => putOf(sink, output, 'jsonl'))
       for (let row = from; row < to; row += 1) {
         sink.text('{')
         for (const [at, value] of (kept[row] ?? []).entries()) {
@@ -223,7 +222,7 @@ export function jsonWriter({ signature, keep }: WriterOptions): ResultWriter {
           if (index > 0) sink.byte(comma)
           if (outputs.length > 1) sink.text(keys[index] as string)
           const at = (shift + row) * stride(output)
-          nested(sink, puts[index] as Put, output, { axis: 1, at })
+          nested(sink, puts[index] as Put, output.dims, { axis: 1, at })
         }
         if (outputs.length > 1) sink.byte(brace)
         sink.byte(brace)

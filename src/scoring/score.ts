@@ -17,6 +17,7 @@ const lightMillis = 2
 const heavyMillis = 50
 const mostRows = 4096
 const firstRows = 64
+const leastTelling = 32
 /** Cells that are read or written at once: nothing else is answered meanwhile. */
 const mostCells = 1 << 16
 
@@ -103,21 +104,19 @@ class BatchSize {
     this.most = together ? Math.max(1, Math.min(mostRows, Math.floor(mostCells / columns))) : 1
     this.millis = isHeavy(row) ? heavyMillis : lightMillis
     this.rows = Math.min(this.most, firstRows)
-    // What was learned before holds for the same version, too.
-    for (let known = firstRows; known <= this.most; known *= 2) {
-      if (deployment.statistics.batches.has(known)) this.learn(known)
-    }
+    this.learn()
   }
 
-  /** Learns from the runs there were of this size. */
-  learn(rows: number): void {
-    const tally = this.deployment.statistics.batches.get(rows)?.infer
-    if (rows < this.rows || !tally?.count) return
-    const perRow = tally.ns / tally.count / rows / 1e6
-    const fitting = this.millis / Math.max(perRow, 1e-6)
+  /** Learns from the largest runs so far, whoever's they were: small ones are mostly overhead. */
+  learn(): void {
+    let rows = 0
+    for (const size of this.deployment.statistics.batches.keys()) rows = Math.max(rows, size)
+    const infer = this.deployment.statistics.batches.get(rows)?.infer
+    if (infer === undefined || rows < leastTelling) return
+    const perRow = infer.ns / infer.count / rows / 1e6
+    const fitting = Math.floor(Math.log2(this.millis / perRow))
     // Powers of two: few sizes are told apart, and noise changes nothing.
-    const next = 2 ** Math.floor(Math.log2(Math.max(1, fitting)))
-    this.rows = Math.max(1, Math.min(this.most, next, this.rows * 4))
+    this.rows = Math.max(1, Math.min(this.most, 2 ** fitting))
   }
 }
 
@@ -203,7 +202,7 @@ export async function* score(job: ScoreJob): AsyncGenerator<Scoring> {
     if (!oldest) break
     const list = inOrder(oldest.batch, await oldest.pieces)
     flights.shift()
-    size.learn(oldest.batch.rows)
+    size.learn()
     // Nothing has left yet: the job can still be refused as a whole.
     const flawed = job.skip || delivered ? undefined : list.find((one) => 'errors' in one)
     if (flawed) throw stopped(flawed)
