@@ -315,7 +315,7 @@ export const score: Command = {
     const job: Job = {
       client: clientOf(args, env),
       path: pathOf(wish.name, wish.at),
-      query: `?${new URLSearchParams(parameters as [string, string][])}`,
+      query: `?${new URLSearchParams(parameters as [string, string][]).toString()}`,
       type: input.type,
       accept: `${wireType}+${to === 'jsonl' ? 'jsonl' : 'csv'}`,
       header: 0,

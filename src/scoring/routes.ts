@@ -232,38 +232,37 @@ function streamed(
 
 const middles = ['', '/versions/{version}', '/labels/{label}']
 
-export function scoreDoor(options: ScoreDoorOptions): Door {
-  const { timeout, pause, log } = options
-
-  /** Answers once the first results are there; `begun` gets the answer, the rest follows behind it. */
-  const work = async (
-    exchange: Exchange,
-    deployment: Deployment,
-    begun: (response: Response) => void,
-  ): Promise<void> => {
-    const { request, requestId, principal } = exchange
-    const wish = wishOf(exchange)
-    const columns = demandSense(deployment, wish)
-    const { signature } = deployment
-    const { keep, output, framed, skip } = wish
-    const write = output === 'csv' ? csvWriter : jsonWriter
-    const writer = write({ signature, columns, keep, errors: !framed })
-    const { read, cancel } = chunksOf(request, pause)
-    const reader = readerOf(deployment, wish)
-    const job = { deployment, reader, writer, read, principal: principal.sub, timeout, skip }
-    const shape = framed ? frameShape(deployment, columns, requestId) : lineShape(writer, requestId)
-    const bytes = told(score(job), shape)
-    try {
-      const { stream, done } = streamed(await bytes.next(), bytes, cancel)
-      const type = framed ? `${wireType}+${output}` : types[output]
-      const headers = { 'content-type': type, 'x-relais-model-version': deployment.version }
-      begun(new Response(stream, { headers }))
-      await done
-    } finally {
-      cancel()
-    }
+/** Scores a body; `begun` gets the answer with the first results, the rest follows behind it. */
+async function work(
+  { timeout, pause }: ScoreDoorOptions,
+  exchange: Exchange,
+  deployment: Deployment,
+  begun: (response: Response) => void,
+): Promise<void> {
+  const { request, requestId, principal } = exchange
+  const wish = wishOf(exchange)
+  const columns = demandSense(deployment, wish)
+  const { signature } = deployment
+  const { keep, output, framed, skip } = wish
+  const write = output === 'csv' ? csvWriter : jsonWriter
+  const writer = write({ signature, columns, keep, errors: !framed })
+  const { read, cancel } = chunksOf(request, pause)
+  const reader = readerOf(deployment, wish)
+  const job = { deployment, reader, writer, read, principal: principal.sub, timeout, skip }
+  const shape = framed ? frameShape(deployment, columns, requestId) : lineShape(writer, requestId)
+  const bytes = told(score(job), shape)
+  try {
+    const { stream, done } = streamed(await bytes.next(), bytes, cancel)
+    const type = framed ? `${wireType}+${output}` : types[output]
+    const headers = { 'content-type': type, 'x-relais-model-version': deployment.version }
+    begun(new Response(stream, { headers }))
+    await done
+  } finally {
+    cancel()
   }
+}
 
+export function scoreDoor(options: ScoreDoorOptions): Door {
   const answer = async (exchange: Exchange, target: Target): Promise<Response> => {
     exchange.routeClass = 'stream'
     const { promise, resolve, reject } = Promise.withResolvers<Response>()
@@ -273,12 +272,12 @@ export function scoreDoor(options: ScoreDoorOptions): Door {
       resolve(response)
     }
     withDeployment(options, exchange, target, (deployment) =>
-      work(exchange, deployment, begun),
+      work(options, exchange, deployment, begun),
     ).catch((error: unknown) => {
       if (!answered) reject(error as Error)
       else if (toFault(error).status === 500) {
         const cause = { request_id: exchange.requestId, error }
-        log.write('error', 'request.failed', cause)
+        options.log.write('error', 'request.failed', cause)
       }
     })
     return promise

@@ -184,25 +184,10 @@ function numberOf({ bad: flawed, rows, next }: Batch, at: number): number {
  * `input.invalid` for the first bad one, behind the results of those before it.
  */
 export async function* score(job: ScoreJob): AsyncGenerator<Scoring> {
-  const { reader } = job
   const sink = new Sink()
-  const size = new BatchSize(job.deployment)
-  const flights: Flight[] = []
-  const input = new Input(job)
   let delivered = false
   job.writer.head(sink)
-  for (;;) {
-    const batch = flights.length > inFlight ? null : reader.take(size.rows)
-    if (batch) {
-      flights.push(launch(job, batch))
-      continue
-    }
-    const [oldest] = flights
-    if (flights.length <= inFlight && (await input.more(oldest))) continue
-    if (!oldest) break
-    const list = inOrder(oldest.batch, await oldest.pieces)
-    flights.shift()
-    size.learn()
+  for await (const list of answered(job)) {
     // Nothing has left yet: the job can still be refused as a whole.
     const flawed = job.skip || delivered ? undefined : list.find((one) => 'errors' in one)
     if (flawed) throw stopped(flawed)
@@ -213,6 +198,27 @@ export async function* score(job: ScoreJob): AsyncGenerator<Scoring> {
     }
   }
   if (sink.length > 0) yield { kind: 'data', bytes: sink.take(), rows: 0 }
+}
+
+/** What came of each batch, in order. */
+async function* answered(job: ScoreJob): AsyncGenerator<(Scored | BadRow)[]> {
+  const size = new BatchSize(job.deployment)
+  const flights: Flight[] = []
+  const input = new Input(job)
+  for (;;) {
+    const batch = flights.length > inFlight ? null : job.reader.take(size.rows)
+    if (batch) {
+      flights.push(launch(job, batch))
+      continue
+    }
+    const [oldest] = flights
+    if (flights.length <= inFlight && (await input.more(oldest))) continue
+    if (!oldest) return
+    const pieces = await oldest.pieces
+    flights.shift()
+    size.learn()
+    yield inOrder(oldest.batch, pieces)
+  }
 }
 
 interface Flight {

@@ -1,6 +1,7 @@
 // Text of results as bytes, with floats in the fewest digits that give the same float32 back.
 
 const powers = Array.from({ length: 39 }, (_, n) => Number(`1e${n}`))
+const tenths = [0.1, 0.01, 0.001, 0.0001, 0.00001]
 const encoder = new TextEncoder()
 const [minus, point, zero] = [45, 46, 48]
 const longestNumber = 40
@@ -12,6 +13,13 @@ function shortest(value: number): string {
     if (Math.fround(Number(text)) === value) return String(Number(text))
   }
   return String(Number(value.toPrecision(9)))
+}
+
+/** Zeros between the point and the first digit of a number below 1. */
+function zerosOf(size: number): number {
+  let zeros = 0
+  while (size < (tenths[zeros] as number)) zeros += 1
+  return zeros
 }
 
 /** Bytes that grow while they are written. */
@@ -84,8 +92,7 @@ export class Sink {
    * is nearest to the same float32. Formatting with toPrecision takes ten times as long.
    */
   private fraction(value: number, size: number): void {
-    // Zeros behind the point.
-    const zeros = size >= 0.1 ? 0 : size >= 0.01 ? 1 : size >= 0.001 ? 2 : size >= 0.0001 ? 3 : 4
+    const zeros = zerosOf(size)
     for (let digits = 6; digits <= 9; digits += 1) {
       const places = zeros + digits
       const scale = powers[places] as number
