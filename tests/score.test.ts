@@ -15,7 +15,7 @@ import {
 let relais: Relais
 
 beforeAll(async () => {
-  relais = await startRelais({ 'upload-timeout': '500ms', 'max-body': '64KB' })
+  relais = await startRelais({ 'upload-timeout': '4s', 'max-body': '64KB' })
   for (const name of ['iris', 'customers', 'breast-cancer']) {
     await relais.pushExample(name, name)
     await relais.promote(name, 1, 'Production')

@@ -193,6 +193,9 @@ async function* told(scored: AsyncGenerator<Scoring>, shape: Shape): AsyncGenera
   }
 }
 
+/** Milliseconds for the last bytes of an answer that is cut off to leave. */
+const lastWords = 100
+
 /** A stream over the rest of a generator, and what became of it. */
 function streamed(
   first: IteratorResult<Uint8Array, void>,
@@ -215,6 +218,8 @@ function streamed(
           resolve()
         } catch (error) {
           reject(error as Error)
+          // What was written last would be lost with the connection.
+          await Bun.sleep(lastWords)
           // Cuts the connection, so that nobody takes it for the end. An argument would be printed.
           controller.error()
         }

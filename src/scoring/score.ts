@@ -246,9 +246,15 @@ class Input {
   /** True when the reader got more; false at the end, or when a batch was ready first. */
   async more(oldest: Flight | undefined): Promise<boolean> {
     if (this.ended) return false
-    this.arriving ??= this.job.read()
-    const came = this.arriving.then(() => true)
-    if (oldest && !(await Promise.race([came, oldest.pieces.then(() => false)]))) return false
+    if (this.arriving === null) {
+      this.arriving = this.job.read()
+      // It may fail while a batch is waited for; whoever asks next hears of it.
+      this.arriving.catch(() => undefined)
+    }
+    if (oldest) {
+      const came = this.arriving.then(() => true)
+      if (!(await Promise.race([came, oldest.pieces.then(() => false)]))) return false
+    }
     const chunk = await this.arriving
     this.arriving = null
     this.ended = chunk === null
