@@ -70,6 +70,11 @@ const probe = (
   ...[right, method, path, status, more = {}]: [string, string, string, number, Partial<Probe>?]
 ): Probe => ({ right, method, path, status, ...more })
 
+const at: Record<string, string> = {
+  '/versions/{version}': '/versions/1',
+  '/labels/{label}': '/labels/Production',
+}
+
 const probes: Probe[] = [
   read('/api/v1/models', '/api/v1/models'),
   read('/api/v1/models/m', native),
@@ -89,6 +94,13 @@ const probes: Probe[] = [
     body: { instances: [[1, 2]] },
     route: '/v1/models/{model}/labels/{label}:predict',
   }),
+  // The body of these is JSON here; that it is refused tells that the right was there.
+  ...['', '/versions/{version}', '/labels/{label}'].map((middle) =>
+    probe('models:predict', 'POST', `/v1/models/m${at[middle] ?? ''}:score`, 415, {
+      body: {},
+      route: `/v1/models/{model}${middle}:score`,
+    }),
+  ),
   probe('models:create', 'POST', '/api/v1/models', 409, { body: { name: 'm' } }),
   probe('models:write', 'PATCH', absent, 404, { body: { description: '' }, route: native }),
   probe('models:write', 'PATCH', `${absent}/versions/1`, 404, {
@@ -301,7 +313,7 @@ const isPublic = (path: string): boolean =>
   /^\/(health(\/.*)?|docs(\/.*)?|version|\.well-known\/jwks\.json)$/.test(path)
 
 const filled = (template: string): string =>
-  template.replaceAll(/:(?!predict)[a-z]+|\{[a-z]+\}/g, '1')
+  template.replaceAll(/:(?!predict|score)[a-z]+|\{[a-z]+\}/g, '1')
 
 describe('§14 default deny', () => {
   const credentials: Record<string, Record<string, string>> = {

@@ -20,7 +20,7 @@ import { csvToParquet, parquetInput } from './score-parquet.ts'
 
 /** Pieces at the server at once: while one is answered, the next is on its way. */
 const inFlight = 2
-const saveEvery = 1_000
+const saveEvery = 250
 const retries = 5
 const shownBad = 10
 
