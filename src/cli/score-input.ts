@@ -4,7 +4,10 @@ import { closeSync, openSync, readSync, statSync } from 'node:fs'
 import { longestRow, recordEnd } from '../scoring/lines.ts'
 import { CommandError } from './command.ts'
 
-/** A piece of a file: whole rows, and where the rest begins (bytes, or rows of a Parquet file). */
+/**
+ * A piece of a file: whole rows, and where the rest begins (bytes, or rows of a Parquet file). Its
+ * bytes are good until three more were asked for.
+ */
 export interface Piece {
   body: Uint8Array
   next: number
@@ -23,8 +26,10 @@ export interface Input {
   close(): void
 }
 
-/** Enough rows to keep an engine busy, little enough to be held twice. */
-const pieceBytes = 4 << 20
+/** Enough rows to keep an engine busy, little enough to hold a few. */
+const pieceBytes = 2 << 20
+/** Pieces that may be at the server, the one that is read, and one to spare: then room is used again. */
+const piecesHeld = 4
 const [quote, newline] = [34, 10]
 
 /** Which file it is: the same name with other bytes is another input. */
@@ -57,29 +62,35 @@ function lastRecordEnd(bytes: Uint8Array): number {
 
 const lastLineEnd = (bytes: Uint8Array): number => bytes.lastIndexOf(newline) + 1
 
+/** Room for a piece behind the header of its file. */
+function pieceBuffer(header: Uint8Array): Uint8Array {
+  const buffer = new Uint8Array(header.length + pieceBytes)
+  buffer.set(header)
+  return buffer
+}
+
 /** A file of lines; the header of a CSV goes before every piece. */
 function lineInput(path: string, type: Input['type']): Input {
   const descriptor = openSync(path, 'r')
   const { size } = statSync(path)
   const endOf = type === 'text/csv' ? lastRecordEnd : lastLineEnd
-  const read = (from: number, length: number): Uint8Array => {
-    const bytes = new Uint8Array(Math.min(length, size - from))
-    return bytes.subarray(0, readSync(descriptor, bytes, 0, bytes.length, from))
-  }
-  const empty = type === 'text/csv' ? headerOf(read(0, longestRow)) : new Uint8Array(0)
+  const empty = type === 'text/csv' ? headerOf(descriptor) : new Uint8Array(0)
   return {
     type,
     empty,
     size,
     first: empty.length,
     pieces: async function* (from) {
-      for (let at = from; at < size;) {
-        const bytes = read(at, pieceBytes)
+      const buffers = Array.from({ length: piecesHeld }, () => pieceBuffer(empty))
+      for (let at = from, turn = 0; at < size; turn += 1) {
+        const buffer = buffers[turn % piecesHeld] as Uint8Array
+        const rows = buffer.subarray(empty.length)
+        const bytes = rows.subarray(0, readSync(descriptor, rows, 0, rows.length, at))
         const isLast = at + bytes.length >= size
         const end = isLast ? bytes.length : endOf(bytes)
         if (end === 0) throw new CommandError(`a row of ${path} is longer than ${pieceBytes} bytes`)
         at += end
-        yield { body: Buffer.concat([empty, bytes.subarray(0, end)]), next: at }
+        yield { body: buffer.subarray(0, empty.length + end), next: at }
       }
     },
     close: () => closeSync(descriptor),
@@ -87,9 +98,11 @@ function lineInput(path: string, type: Input['type']): Input {
 }
 
 /** The header of a CSV with its newline. */
-function headerOf(start: Uint8Array): Uint8Array {
-  const end = recordEnd(start, 0, start.length)
-  return end < 0 ? start : start.slice(0, end + 1)
+function headerOf(descriptor: number): Uint8Array {
+  const bytes = new Uint8Array(longestRow)
+  const length = readSync(descriptor, bytes, 0, bytes.length, 0)
+  const end = recordEnd(bytes, 0, length)
+  return bytes.slice(0, end < 0 ? length : end + 1)
 }
 
 export function csvInput(path: string): Input {

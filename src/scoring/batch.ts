@@ -27,6 +27,8 @@ export interface Batch {
   bad: BadRow[]
   /** Number of the first data row behind it. */
   next: number
+  /** To be called when nobody needs the tensors any more. */
+  release?: () => void
 }
 
 /** Reads rows from bytes. */

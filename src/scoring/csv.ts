@@ -62,6 +62,8 @@ export class CsvReader implements RowReader {
   private scanner: PlainScanner | null = null
   private filling: Filling | null = null
   private pending: Pending[] = []
+  /** Tensors to fill again: fresh memory for each batch costs as much as reading its rows. */
+  private spare: Filling[] = []
   /** Data rows so far. */
   private row = 0
 
@@ -136,7 +138,8 @@ export class CsvReader implements RowReader {
   private fill(scanner: PlainScanner, most: number): boolean {
     const { lines } = this
     const { limit } = lines
-    const filling = (this.filling ??= this.emptyTensors(most))
+    this.spare = this.spare.filter(({ size }) => size === most)
+    const filling = (this.filling ??= this.spare.pop() ?? this.emptyTensors(most))
     while (filling.rows + filling.bad.length < filling.size) {
       if (lines.at >= limit) return false
       const next = scanner.row(lines.bytes, lines.at, filling.rows, filling.data)
@@ -227,8 +230,12 @@ export class CsvReader implements RowReader {
     const { filling, pending } = this
     if (filling) {
       this.filling = null
-      const { tensors, rows, kept, bad } = filling
-      return rows + bad.length === 0 ? null : { tensors: cut(tensors, rows), rows, kept, bad, next }
+      const { tensors, data, rows, kept, bad, size } = filling
+      if (rows + bad.length === 0) return null
+      const release = (): void => {
+        this.spare.push({ tensors, data, rows: 0, kept: [], bad: [], size })
+      }
+      return { tensors: cut(tensors, rows), rows, kept, bad, next, release }
     }
     if (pending.length === 0) return null
     this.pending = []
@@ -241,7 +248,8 @@ export class CsvReader implements RowReader {
 function cut(tensors: readonly Tensor[], rows: number): Tensor[] {
   return tensors.map(({ name, type, dims, data }) => {
     const width = dims[1] ?? 1
-    const part = data.length === rows * width ? data : data.slice(0, rows * width)
+    const part =
+      data.length === rows * width ? data : (data as Float32Array).subarray(0, rows * width)
     return { name, type, dims: [rows, ...dims.slice(1)], data: part }
   })
 }

@@ -36,6 +36,12 @@ const decimals = (end: number, point: number): number => (point < 0 ? 0 : end - 
 const exactly = (bytes: Uint8Array, from: number, to: number): number =>
   Number(Buffer.from(bytes.buffer, bytes.byteOffset + from, to - from).toString('latin1'))
 
+/** Behind the line that ends at `at`, or -1 where none does; blank lines are no rows. */
+function lineEnd(bytes: Uint8Array, start: number, at: number): number {
+  const end = bytes[at] === carriageReturn ? at + 1 : at
+  return bytes[end] === newline && at > start ? end + 1 : -1
+}
+
 /** Reads rows of plain numbers. */
 export class PlainScanner {
   private readonly cells: readonly PlainCell[]
@@ -46,6 +52,8 @@ export class PlainScanner {
   /** What lies so close to the middle is surely within the limits: one comparison for two. */
   private readonly middles: Float64Array
   private readonly reaches: Float64Array
+  /** What follows each cell, less 48: a comma, or a newline. */
+  private readonly ends: Int8Array
   /** Behind what was read last. */
   private end = 0
   private tensors: readonly Float32Array[] = []
@@ -58,6 +66,8 @@ export class PlainScanner {
     this.indices = Int32Array.from(cells, ({ index }) => index)
     this.widths = Int32Array.from(cells, ({ width }) => width)
     this.middles = Float64Array.from(cells, ({ low, high }) => low / 2 + high / 2)
+    this.ends = new Int8Array(cells.length).fill(comma - 48)
+    this.ends[cells.length - 1] = newline - 48
     this.reaches = Float64Array.from(cells, ({ slot, low, high }) =>
       slot < 0 ? -1 : (high / 2 - low / 2) * (1 - 1e-12),
     )
@@ -68,15 +78,15 @@ export class PlainScanner {
    * begins, or -1 when it is not plain or does not fit. Some line must end behind `start`.
    */
   row(bytes: Uint8Array, start: number, row: number, tensors: readonly Float32Array[]): number {
-    const { slots, indices, widths, middles, reaches } = this
+    const { slots, indices, widths, middles, reaches, ends } = this
     const last = slots.length - 1
     let from = start
     this.tensors = tensors
     // One loop without calls: split up, it takes twice as long.
-    for (let cell = 0; cell < last; cell += 1) {
+    for (let cell = 0; cell <= last; cell += 1) {
       const first = bytes[from] === minus ? from + 1 : from
       let at = first
-      // One subtraction tells digits (0 to 9), a point (-2), a comma (-4) and all else apart.
+      // One subtraction tells digits (0 to 9), a point (-2) and all else apart.
       let digit = (bytes[at] as number) - 48
       let digits = 0
       while (digit >>> 0 < 10) {
@@ -101,24 +111,17 @@ export class PlainScanner {
       const value = digits / scale
       const fits = Math.abs(value - (middles[cell] as number)) <= (reaches[cell] as number)
       const count = at - extra
-      if (digit === -4 && fits && (count - 1) >>> 0 < shortDigits) {
+      if (digit === ends[cell] && fits && (count - 1) >>> 0 < shortDigits) {
         const place = row * (widths[cell] as number) + (indices[cell] as number)
         ;(tensors[slots[cell] as number] as Float32Array)[place] = value
       } else if (this.other(bytes, from, cell, row)) at = this.end
       else return -1
       from = at + 1
     }
-    if (!this.other(bytes, from, last, row)) return -1
-    return this.lineEnd(bytes, start)
+    return lineEnd(bytes, start, from - 1)
   }
 
-  /** Behind the newline at `end`, or -1 where there is none; blank lines are no rows. */
-  private lineEnd(bytes: Uint8Array, start: number): number {
-    const at = bytes[this.end] === carriageReturn ? this.end + 1 : this.end
-    return bytes[at] === newline && this.end > start ? at + 1 : -1
-  }
-
-  /** A cell that is the last, long, empty, no input or not within its limits. False: it does not fit. */
+  /** A cell that is long, empty, no input or not within its limits. False: it does not fit. */
   private other(bytes: Uint8Array, from: number, cell: number, row: number): boolean {
     const { slot, index, width, low, high, nullable } = this.cells[cell] as PlainCell
     const isLast = cell === this.cells.length - 1

@@ -216,6 +216,7 @@ async function* answered(job: ScoreJob): AsyncGenerator<(Scored | BadRow)[]> {
     if (!oldest) return
     const pieces = await oldest.pieces
     flights.shift()
+    oldest.batch.release?.()
     size.learn()
     yield inOrder(oldest.batch, pieces)
   }
