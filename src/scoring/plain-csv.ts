@@ -95,7 +95,7 @@ export class PlainScanner {
         digit = (bytes[at] as number) - 48
       }
       let scale = first === from ? 1 : -1
-      let extra = from
+      let extra = first
       if (digit === -2) {
         at += 1
         const begin = at

@@ -5,6 +5,11 @@ const tenths = [0.1, 0.01, 0.001, 0.0001, 0.00001]
 const encoder = new TextEncoder()
 const [minus, point, zero] = [45, 46, 48]
 const longestNumber = 40
+const cacheBits = 13
+/** The longest text of a float32 has 15. */
+const cachedBytes = 16
+const one = new Float32Array(1)
+const word = new Uint32Array(one.buffer)
 
 /** The shortest text that a float32 is read back from, as JSON writes numbers. */
 function shortest(value: number): string {
@@ -26,6 +31,9 @@ function zerosOf(size: number): number {
 export class Sink {
   private bytes = new Uint8Array(1 << 16)
   length = 0
+  private readonly cachedBits = new Uint32Array(1 << cacheBits)
+  private readonly cachedLength = new Uint8Array(1 << cacheBits)
+  private readonly cached = new Uint8Array(cachedBytes << cacheBits)
 
   byte(byte: number): void {
     this.room(1)
@@ -60,6 +68,10 @@ export class Sink {
 
   /** A whole number of at most 32 bits with its sign. */
   int(value: number): void {
+    if (value === -2147483648) {
+      this.text('-2147483648')
+      return
+    }
     this.room(longestNumber)
     let rest = value
     if (rest < 0) {
@@ -72,8 +84,30 @@ export class Sink {
     this.digits(rest, digits)
   }
 
-  /** A finite float32. */
+  /** A finite float32. Scores repeat, those of trees more than others: texts are kept for a while. */
   single(value: number): void {
+    one[0] = value
+    const bits = word[0] as number
+    const place = Math.imul(bits, 0x9e3779b1) >>> (32 - cacheBits)
+    const start = place * cachedBytes
+    if (this.cachedBits[place] !== bits || this.cachedLength[place] === 0) {
+      const from = this.length
+      this.format(value)
+      const length = this.length - from
+      if (length > cachedBytes) return
+      this.cachedBits[place] = bits
+      this.cachedLength[place] = length
+      this.cached.set(this.bytes.subarray(from, this.length), start)
+      return
+    }
+    this.room(cachedBytes)
+    const length = this.cachedLength[place] as number
+    const { bytes, cached, length: to } = this
+    for (let at = 0; at < length; at += 1) bytes[to + at] = cached[start + at] as number
+    this.length += length
+  }
+
+  private format(value: number): void {
     const size = Math.abs(value)
     if (Number.isInteger(value) && size < 1e9 && !Object.is(value, -0)) this.int(value)
     else if (size >= 1e-5 && size < 1) this.fraction(value, size)
@@ -118,10 +152,11 @@ export class Sink {
 
   private digits(value: number, count: number): void {
     const { bytes, length } = this
-    let rest = value
+    let rest = value | 0
     for (let at = length + count - 1; at >= length; at -= 1) {
-      const next = Math.floor(rest / 10)
-      bytes[at] = zero + rest - next * 10
+      // Whole division of an int32, which is what this holds.
+      const next = (rest / 10) | 0
+      bytes[at] = (zero + rest - Math.imul(next, 10)) | 0
       rest = next
     }
     this.length += count
