@@ -1,5 +1,5 @@
 // The work of a score job: bytes in, batches to the engine, results out, all three at the same time.
-import { setTimeout as pause } from 'node:timers/promises'
+import { setImmediate as soon, setTimeout as pause } from 'node:timers/promises'
 
 import { Fault, type FaultCode, toFault } from '../core/fault.ts'
 import type { Answer } from '../inference/batcher.ts'
@@ -13,7 +13,7 @@ import { Sink } from './sink.ts'
 /** Batches at the engine: while one runs, the next waits there and the one after is being read. */
 const inFlight = 2
 /** What a batch may take of an engine that others use, too, and of one that works for itself. */
-const lightMillis = 2
+const lightMillis = 1
 const heavyMillis = 50
 const mostRows = 4096
 const firstRows = 64
@@ -209,6 +209,8 @@ async function* answered(job: ScoreJob): AsyncGenerator<(Scored | BadRow)[]> {
     const batch = flights.length > inFlight ? null : job.reader.take(size.rows)
     if (batch) {
       flights.push(launch(job, batch))
+      // Whoever else asks the server is heard between two batches.
+      await soon()
       continue
     }
     const [oldest] = flights

@@ -97,7 +97,8 @@ export class Sink {
       if (length > cachedBytes) return
       this.cachedBits[place] = bits
       this.cachedLength[place] = length
-      this.cached.set(this.bytes.subarray(from, this.length), start)
+      for (let at = 0; at < length; at += 1)
+        this.cached[start + at] = this.bytes[from + at] as number
       return
     }
     this.room(cachedBytes)

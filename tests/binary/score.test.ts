@@ -117,7 +117,7 @@ describe('forms', () => {
         const expected = customers.rows.map((_, at) => [
           `c-${at}`,
           customers.outputs.output_label?.[at],
-          ...(customers.outputs.output_probability?.[at] as number[]),
+          ...((customers.outputs.output_probability ?? [])[at] as number[]),
         ])
         expect(agrees(await rowsOf(out), expected)).toBe(true)
         expect(existsSync(path(`${out}.partial`))).toBe(false)
