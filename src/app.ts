@@ -17,7 +17,7 @@ import { elysiaFault } from './http/problem.ts'
 import { exchangeOf } from './http/request.ts'
 import { HttpServer } from './http/server.ts'
 import { Deployments } from './inference/deployments.ts'
-import { predictEntry } from './inference/openapi.ts'
+import { predictEntry, scoreEntry } from './inference/openapi.ts'
 import { predictDoor } from './inference/routes.ts'
 import { prepareChildHome, runSnapshot } from './inference/spawn.ts'
 import { closeFoundation, ensureAdminToken, type Foundation, openFoundation } from './parts.ts'
@@ -201,7 +201,7 @@ function nativeApi(parts: Parts) {
     const caller = await parts.foundation.authenticate(header)
     const live = [...parts.deployments.all].flatMap(({ stages }) => stages.Production.serving ?? [])
     const mine = live.filter((deployment) => can(caller, 'models:predict', deployment.model))
-    return Object.fromEntries(mine.map(predictEntry))
+    return Object.fromEntries(mine.flatMap((one) => [predictEntry(one), scoreEntry(one)]))
   }
   const base = () => (document ??= openApiOf(native, version))
   // Elysia takes hosts to have at least four letters, and would cut into the path of shorter ones.

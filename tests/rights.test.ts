@@ -469,7 +469,7 @@ test('§18 the OpenAPI document lists only models the token may predict', async 
   expect(await paths(null)).toEqual([])
   expect(await paths(tokens.viewer)).toEqual([])
   const narrow = await relais.token('predictor', { sub: 'narrow', models: ['docs-*'] })
-  expect(await paths(narrow)).toEqual(['/v1/models/docs-a:predict'])
+  expect(await paths(narrow)).toEqual(['/v1/models/docs-a:predict', '/v1/models/docs-a:score'])
   expect((await paths(tokens.predictor)).length).toBeGreaterThan(1)
 })
 

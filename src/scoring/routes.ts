@@ -113,14 +113,20 @@ function readerOf({ schema, validator }: Deployment, { input, keep }: Wish): Row
   return new JsonReader({ schema, validator, keep, parse })
 }
 
-/** Chunks of a body, each within the time that a pause may take. */
+/** Chunks of a body, each within the time that a pause may take and as long as the sender is there. */
 function chunksOf(request: Request, pause: number): { read: ScoreJob['read']; cancel: () => void } {
   const reader = request.body?.getReader()
   const late = new Fault('request.malformed', `Nothing came for ${pause} ms; send without pauses.`)
+  const gone = new Fault('request.malformed', 'The sender has left.')
+  let giveUp: ((fault: Fault) => void) | null = null
+  // A read that is under way does not end by itself when the connection does.
+  request.signal.addEventListener('abort', () => giveUp?.(gone), { once: true })
   return {
     read: async () => {
       if (!reader) return null
+      if (request.signal.aborted) throw gone
       const { promise, reject } = Promise.withResolvers<never>()
+      giveUp = reject
       const timer = setTimeout(() => reject(late), pause)
       try {
         const { done, value } = await Promise.race([reader.read(), promise])
@@ -196,42 +202,46 @@ async function* told(scored: AsyncGenerator<Scoring>, shape: Shape): AsyncGenera
 /** Milliseconds for the last bytes of an answer that is cut off to leave. */
 const lastWords = 100
 
-/** A stream over the rest of a generator, and what became of it. */
+/** A stream over the rest of a generator, and what became of it. It ends when its reader leaves or stops. */
 function streamed(
   first: IteratorResult<Uint8Array, void>,
   rest: AsyncGenerator<Uint8Array>,
-  onCancel: () => void,
+  { gone, pause }: { gone: AbortSignal; pause: number },
 ): { stream: ReadableStream<Uint8Array>; done: Promise<void> } {
   const { promise: done, resolve, reject } = Promise.withResolvers<void>()
   let waiting: IteratorResult<Uint8Array, void> | null = first
-  const stream = new ReadableStream<Uint8Array>(
-    {
-      pull: async (controller) => {
-        try {
-          const next = waiting ?? (await rest.next())
-          waiting = null
-          if (!next.done) {
-            controller.enqueue(next.value)
-            return
-          }
-          controller.close()
-          resolve()
-        } catch (error) {
-          reject(error as Error)
-          // What was written last would be lost with the connection.
-          await Bun.sleep(lastWords)
-          // Cuts the connection, so that nobody takes it for the end. An argument would be printed.
+  let stalled: ReturnType<typeof setTimeout> | undefined
+  const leave = (): void => {
+    clearTimeout(stalled)
+    void rest.return(undefined).catch(() => undefined)
+    resolve()
+  }
+  const pull = async (controller: ReadableStreamDefaultController<Uint8Array>): Promise<void> => {
+    clearTimeout(stalled)
+    try {
+      const next = waiting ?? (await rest.next())
+      waiting = null
+      if (!next.done) {
+        controller.enqueue(next.value)
+        // The end of a connection is not always heard of while nothing is written.
+        stalled = setTimeout(() => {
+          leave()
           controller.error()
-        }
-      },
-      cancel: () => {
-        onCancel()
-        void rest.return(undefined).catch(() => undefined)
-        resolve()
-      },
-    },
-    { highWaterMark: 2 },
-  )
+        }, pause)
+        return
+      }
+      controller.close()
+      resolve()
+    } catch (error) {
+      reject(error as Error)
+      // What was written last would be lost with the connection.
+      await Bun.sleep(lastWords)
+      // Cuts the connection, so that nobody takes it for the end. An argument would be printed.
+      controller.error()
+    }
+  }
+  gone.addEventListener('abort', leave, { once: true })
+  const stream = new ReadableStream<Uint8Array>({ pull, cancel: leave }, { highWaterMark: 2 })
   return { stream, done }
 }
 
@@ -257,7 +267,7 @@ async function work(
   const shape = framed ? frameShape(deployment, columns, requestId) : lineShape(writer, requestId)
   const bytes = told(score(job), shape)
   try {
-    const { stream, done } = streamed(await bytes.next(), bytes, cancel)
+    const { stream, done } = streamed(await bytes.next(), bytes, { gone: request.signal, pause })
     const type = framed ? `${wireType}+${output}` : types[output]
     const headers = { 'content-type': type, 'x-relais-model-version': deployment.version }
     begun(new Response(stream, { headers }))
