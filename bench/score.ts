@@ -106,7 +106,7 @@ async function compare(relais: Measured): Promise<boolean> {
   const script = [interpreter, join(import.meta.dir, 'peers/score_pandas.py'), file('rows.csv')]
   const peer = (): Promise<Timed> =>
     timed([...script, join(example, 'model.onnx'), file('theirs.csv')], {})
-  await score('fewer.csv')
+  await score('rows.csv')
   const fewer = await score('fewer.csv')
   const [ours, theirs]: Timed[][] = [[], []]
   for (let round = 1; round <= rounds; round += 1) {

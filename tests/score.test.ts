@@ -407,8 +407,9 @@ describe('the stream', () => {
   const holds = (): number =>
     relais.app.deployments.route('iris')?.stages.Production.serving?.holds ?? -1
 
+  /** At once as a rule; where the end of a connection goes unnoticed, after the longest pause. */
   async function released(): Promise<boolean> {
-    for (let tries = 0; tries < 200 && holds() > 0; tries += 1) await Bun.sleep(10)
+    for (let tries = 0; tries < 1_000 && holds() > 0; tries += 1) await Bun.sleep(10)
     return holds() === 0
   }
 
