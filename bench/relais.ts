@@ -9,7 +9,7 @@ import { binaryBody, jsonBody, type Model } from './models.ts'
 import { commandOf, freePort, residentOf, start, untilReady } from './process.ts'
 
 const root = join(import.meta.dir, '..')
-const binary = join(root, 'dist/relais')
+export const binary = join(root, 'dist/relais')
 
 export interface Measured extends AsyncDisposable {
   url: string

@@ -17,7 +17,7 @@ import { elysiaFault } from './http/problem.ts'
 import { exchangeOf } from './http/request.ts'
 import { HttpServer } from './http/server.ts'
 import { Deployments } from './inference/deployments.ts'
-import { predictEntry } from './inference/openapi.ts'
+import { predictEntry, scoreEntry } from './inference/openapi.ts'
 import { maySee } from './inference/predict.ts'
 import { predictDoor } from './inference/routes.ts'
 import { prepareChildHome, runSnapshot } from './inference/spawn.ts'
@@ -29,6 +29,7 @@ import { quarantine } from './promotion/rollback.ts'
 import { promotionRoutes } from './promotion/routes.ts'
 import { BlobKeeper } from './registry/artifacts.ts'
 import { registryRoutes } from './registry/routes.ts'
+import { scoreDoor } from './scoring/routes.ts'
 import { openFileStorage } from './storage/fs.ts'
 import { lockFile } from './storage/lock.ts'
 import { createLog, type Level, type Log } from './telemetry/log.ts'
@@ -204,7 +205,7 @@ function nativeApi(parts: Parts) {
     const caller = await parts.foundation.authenticate(header)
     const live = [...parts.deployments.all].flatMap(({ stages }) => stages.Production.serving ?? [])
     const mine = live.filter((deployment) => can(caller, 'models:predict', deployment.model))
-    return Object.fromEntries(mine.map(predictEntry))
+    return Object.fromEntries(mine.flatMap((one) => [predictEntry(one), scoreEntry(one)]))
   }
   const base = () => (document ??= openApiOf(native, version))
   // Elysia takes hosts to have at least four letters, and would cut into the path of shorter ones.
@@ -279,6 +280,7 @@ function mount(parts: Parts): Pick<App, 'server' | 'routes'> {
   // The first that owns a path answers it: paths below /v1/models are shared.
   const doors = [
     invocationsDoor({ ...predictor, defaultModel: config['default-model'] }),
+    scoreDoor({ ...predictor, log, pause: config['upload-timeout'] }),
     predictDoor(predictor),
     oipDoor({ ...parts, ...predictor, version, isReady }),
   ]

@@ -18,6 +18,7 @@ const ranks: Record<string, number> = {
   registry: 4,
   inference: 5,
   quality: 6,
+  scoring: 6,
   promotion: 7,
   upkeep: 8,
   oip: 8,
@@ -89,7 +90,10 @@ const owners: Record<string, RegExp> = {
   protobufjs: /^onnx\//,
   '@fastify/busboy': /^promotion\/upload\.ts$/,
   'tar-stream': /^upkeep\//,
-  'csv-parse': /^cli\//,
+  hyparquet: /^cli\/score-parquet\.ts$/,
+  'hyparquet-compressors': /^cli\/score-parquet\.ts$/,
+  'hyparquet-writer': /^cli\/score-parquet\.ts$/,
+  'csv-parse': /^(cli|scoring)\//,
 }
 
 for (const [dependency, place] of Object.entries(owners)) {
@@ -113,7 +117,15 @@ test('every dependency has an owner on the list', () => {
 })
 
 test('verbs import no door: no routes, no http, no Elysia', () => {
-  const features = new Set(['auth', 'registry', 'inference', 'quality', 'promotion', 'upkeep'])
+  const features = new Set([
+    'auth',
+    'registry',
+    'inference',
+    'scoring',
+    'quality',
+    'promotion',
+    'upkeep',
+  ])
   const wrong = edges
     .filter(({ from }) => features.has(unit(from)) && !from.endsWith('/routes.ts'))
     .filter(({ target }) => /(^|\/)routes\.ts$|^http\/|^elysia/.test(target))

@@ -72,6 +72,10 @@ const probe = (
 
 /** The code of a refusal, in the shape of whichever door answered. */
 const codeOf = ({ body }: Answer<any>): string => body.code ?? body.error_code
+const at: Record<string, string> = {
+  '/versions/{version}': '/versions/1',
+  '/labels/{label}': '/labels/Production',
+}
 
 const probes: Probe[] = [
   read('/api/v1/models', '/api/v1/models'),
@@ -106,14 +110,20 @@ const probes: Probe[] = [
     body: {},
     route: '/v2/repository/models/{model}/unload',
   }),
-  ...['', '/versions/{version}', '/labels/{label}'].map((middle) => {
-    const at = middle.replace('{version}', '1').replace('{label}', 'Production')
-    return probe('models:predict', 'POST', `/v1/models/m${at}/invocations`, 200, {
+  ...['', '/versions/{version}', '/labels/{label}'].map((middle) =>
+    probe('models:predict', 'POST', `/v1/models/m${at[middle] ?? ''}/invocations`, 200, {
       body: { inputs: [[1, 2]] },
       route: `/v1/models/{model}${middle}/invocations`,
-    })
-  }),
+    }),
+  ),
   probe('models:predict', 'POST', '/invocations', 200, { body: { inputs: [[1, 2]] } }),
+  // The body of these is JSON here; that it is refused tells that the right was there.
+  ...['', '/versions/{version}', '/labels/{label}'].map((middle) =>
+    probe('models:predict', 'POST', `/v1/models/m${at[middle] ?? ''}:score`, 415, {
+      body: {},
+      route: `/v1/models/{model}${middle}:score`,
+    }),
+  ),
   probe('models:create', 'POST', '/api/v1/models', 409, { body: { name: 'm' } }),
   probe('models:write', 'PATCH', absent, 404, { body: { description: '' }, route: native }),
   probe('models:write', 'PATCH', `${absent}/versions/1`, 404, {
@@ -329,7 +339,7 @@ const isPublic = (path: string): boolean =>
   )
 
 const filled = (template: string): string =>
-  template.replaceAll(/:(?!predict)[a-z]+|\{[a-z]+\}/g, '1')
+  template.replaceAll(/:(?!predict|score)[a-z]+|\{[a-z]+\}/g, '1')
 
 describe('§14 default deny', () => {
   const credentials: Record<string, Record<string, string>> = {
@@ -490,7 +500,7 @@ test('§18 the OpenAPI document lists only models the token may predict', async 
   expect(await paths(null)).toEqual([])
   expect(await paths(tokens.viewer)).toEqual([])
   const narrow = await relais.token('predictor', { sub: 'narrow', models: ['docs-*'] })
-  expect(await paths(narrow)).toEqual(['/v1/models/docs-a:predict'])
+  expect(await paths(narrow)).toEqual(['/v1/models/docs-a:predict', '/v1/models/docs-a:score'])
   expect((await paths(tokens.predictor)).length).toBeGreaterThan(1)
 })
 

@@ -12,6 +12,7 @@ import {
 import { audit, backup, doctor, restore, version } from './operation.ts'
 import { predict } from './predict.ts'
 import { push } from './push.ts'
+import { score } from './score.ts'
 import { serve } from './serve.ts'
 import { models, promote, quarantineClear, rollback } from './stages.ts'
 import { keysRotate, tokenCreate, tokenList, tokenRevoke } from './tokens.ts'
@@ -24,6 +25,7 @@ export const commands: readonly Command[] = [
   quarantineClear,
   models,
   predict,
+  score,
   tokenCreate,
   tokenRevoke,
   tokenList,

@@ -52,7 +52,7 @@ const advice: Partial<Record<FaultCode, string>> = {
 export interface Client {
   url: string
   /** Sends a request; throws CommandError with the server's words when it is refused. */
-  call(method: string, path: string, body?: unknown): Promise<Response>
+  call(method: string, path: string, body?: unknown, accept?: string): Promise<Response>
   json<T>(method: string, path: string, body?: unknown): Promise<T>
 }
 
@@ -78,9 +78,9 @@ async function refusal(response: Response): Promise<CommandError> {
   )
 }
 
-/** A streaming body with its type. */
+/** A body that is no JSON, whole or as a stream, with its type. */
 export interface Streamed {
-  stream: ReadableStream<Uint8Array>
+  stream: ReadableStream<Uint8Array> | Uint8Array
   type: string
 }
 
@@ -93,9 +93,10 @@ export function clientOf(args: Args, env: Env): Client {
     throw new UsageError(`'${url}' is no address; write for example http://127.0.0.1:8080`)
   }
   const token = tokenOf(args, env)
-  const call: Client['call'] = async (method, path, body) => {
+  const call: Client['call'] = async (method, path, body, accept) => {
     const headers: Record<string, string> = {}
     if (token !== undefined) headers.authorization = `Bearer ${token}`
+    if (accept !== undefined) headers.accept = accept
     if (body !== undefined)
       headers['content-type'] = isStreamed(body) ? body.type : 'application/json'
     const sent = body === undefined ? null : isStreamed(body) ? body.stream : JSON.stringify(body)

@@ -3,6 +3,7 @@ import { readFileSync } from 'node:fs'
 
 import { parse } from 'csv-parse/sync'
 
+import { type CellKind, cellValue } from '../scoring/cells.ts'
 import { clientOf, namePart } from './client.ts'
 import { clientOptions, type Command, CommandError, table, UsageError } from './command.ts'
 
@@ -38,20 +39,11 @@ interface Content {
   }
 }
 
-const notation = /^[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?$/i
-
-/** A CSV cell as the column's type wants it; the server checks, here is only the notation. */
+/** A CSV cell as the column's type in the documentation wants it; the server checks. */
 function cell(text: string, type: string | undefined): unknown {
-  if (text === '') return null
-  if (type === 'string') return text
-  if (type === 'boolean' || type === undefined) {
-    if (/^true$/i.test(text)) return true
-    if (/^false$/i.test(text)) return false
-  }
-  // Anything else, `Infinity` or `0x10` among it, is for the server to refuse.
-  if (!notation.test(text) || !Number.isFinite(Number(text))) return text
-  const isWide = /^-?\d+$/.test(text) && !Number.isSafeInteger(Number(text))
-  return isWide ? rawJSON(BigInt(text).toString()) : Number(text)
+  const kinds: Record<string, CellKind> = { string: 'string', boolean: 'bool' }
+  const value = cellValue(text, type === undefined ? undefined : (kinds[type] ?? 'number'))
+  return typeof value === 'bigint' ? rawJSON(String(value)) : value
 }
 
 function fromCsv(text: string, properties: Properties): Row[] {

@@ -139,11 +139,20 @@ function answerOf(deployment: Deployment): Json {
   }
 }
 
+const fault = (description: string): Json => ({ description })
+
+const refusals = {
+  401: fault('No valid token'),
+  403: fault('The token may not predict with this model'),
+  422: fault('The input does not fit; errors names each place'),
+  503: fault('Not ready or too busy; see Retry-After'),
+}
+
 /** Path and path item of a model's Production entry. */
 export function predictEntry(deployment: Deployment): [string, Json] {
   const { schema, example } = requestOf(deployment)
   const { model, version } = deployment
-  const fault = (description: string) => ({ description })
+  const content = { 'application/json': { schema: answerOf(deployment) } }
   return [
     `/v1/models/${encodeURIComponent(model)}:predict`,
     {
@@ -153,15 +162,57 @@ export function predictEntry(deployment: Deployment): [string, Json] {
         operationId: `predict-${encodeURIComponent(model)}`,
         security: [{ bearer: [] }],
         requestBody: { required: true, content: { 'application/json': { schema, example } } },
+        responses: { 200: { description: 'Predictions', content }, ...refusals },
+      },
+    },
+  ]
+}
+
+/** Rows as text, with one that runs where the model has columns. */
+function rowsContent(deployment: Deployment): Json {
+  const text = { type: 'string' }
+  if (deployment.schema.form !== 'columns') return { 'application/x-ndjson': { schema: text } }
+  const row = rowExample(deployment)
+  const csv = `${Object.keys(row).join(',')}\n${Object.values(row).join(',')}\n`
+  return {
+    'text/csv': { schema: text, example: csv },
+    'application/x-ndjson': { schema: text, example: `${JSON.stringify(row)}\n` },
+  }
+}
+
+/** Path and path item of scoring a stream with a model's Production version. */
+export function scoreEntry(deployment: Deployment): [string, Json] {
+  const { model, version } = deployment
+  const text = { schema: { type: 'string' } }
+  const parameter = (name: string, description: string, schema: Json): Json => {
+    return { name, in: 'query', description, schema }
+  }
+  return [
+    `/v1/models/${encodeURIComponent(model)}:score`,
+    {
+      post: {
+        tags: ['predict'],
+        summary: `Score a stream of rows with ${model} (version ${version})`,
+        operationId: `score-${encodeURIComponent(model)}`,
+        security: [{ bearer: [] }],
+        parameters: [
+          parameter('on-error', 'Tell bad rows in their places, or stop at the first', {
+            type: 'string',
+            enum: ['stop', 'skip'],
+            default: 'stop',
+          }),
+          parameter('keep', 'Input columns to copy to the result', {
+            type: 'array',
+            items: { type: 'string' },
+          }),
+        ],
+        requestBody: { required: true, content: rowsContent(deployment) },
         responses: {
           200: {
-            description: 'Predictions',
-            content: { 'application/json': { schema: answerOf(deployment) } },
+            description: 'A line for each row',
+            content: { 'text/csv': text, 'application/x-ndjson': text },
           },
-          401: fault('No valid token'),
-          403: fault('The token may not predict with this model'),
-          422: fault('The input does not fit; errors names each place'),
-          503: fault('Not ready or too busy; see Retry-After'),
+          ...refusals,
         },
       },
     },

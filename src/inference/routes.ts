@@ -128,7 +128,8 @@ export function predictDoor(options: PredictDoorOptions): Door {
       return list(deployments, exchange)
     }
     const target = targetOf(path)
-    if (!target) throw new Fault('route.not-found', 'See /docs for the routes there are.')
+    if (!target || target.verb === 'score')
+      throw new Fault('route.not-found', 'See /docs for the routes there are.')
     exchange.route = target.template
     const method = target.verb === 'predict' ? 'POST' : 'GET'
     if (request.method !== method) throw wrongMethod(method)

@@ -1,4 +1,4 @@
-// Paths below /v1/models taken apart: what KServe's V1 and MLflow's scoring protocol ask.
+// Paths below /v1/models taken apart: what KServe's V1, MLflow's scoring and our own ask.
 import { decodeSegment, rememberPaths } from '../core/path.ts'
 
 export const prefix = '/v1/models'
@@ -7,18 +7,19 @@ export interface Target {
   model: string
   /** Version number, stage or alias; undefined is Production. */
   reference: string | undefined
-  verb: 'predict' | 'invocations' | 'status'
+  verb: 'predict' | 'score' | 'invocations' | 'status'
   template: string
 }
 
 /** `/v1/models/{m}[/versions/{v}|/labels/{l}]` and what is asked of it. */
 const pattern =
-  /^\/v1\/models\/([^/]+?)(?:\/(versions|labels)\/([^/]+?))?(:predict|\/invocations)?$/
+  /^\/v1\/models\/([^/]+?)(?:\/(versions|labels)\/([^/]+?))?(:predict|:score|\/invocations)?$/
 
 const nouns: Record<string, string | undefined> = { versions: 'version', labels: 'label' }
 
 const verbs: Record<string, Target['verb'] | undefined> = {
   ':predict': 'predict',
+  ':score': 'score',
   '/invocations': 'invocations',
 }
 

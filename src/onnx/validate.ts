@@ -66,7 +66,7 @@ function placeOf(column: Column, signature: Signature): Place {
 
 /** Turns parsed JSON into the tensors of one model version. Compiled once per version. */
 export class Validator {
-  private readonly signature: Signature
+  readonly signature: Signature
   private readonly schema: FeatureSchema
   private readonly places: readonly Place[]
   private readonly names: ReadonlySet<string>
