@@ -146,6 +146,17 @@ describe('results', () => {
   })
 })
 
+test('jobs run in an engine of their own, so that requests do not wait behind them', async () => {
+  const processes = () => relais.app.deployments.engines.map(({ key, pid }) => ({ key, pid }))
+  await score('iris', irisCsv)
+  const [live, bulk] = ['live', 'bulk'].map((key) => processes().find((one) => one.key === key))
+  expect([live?.pid !== undefined, bulk?.pid !== undefined]).toEqual([true, true])
+  process.kill(bulk?.pid as number, 'SIGKILL')
+  const [scored, asked] = await Promise.all([score('iris', irisCsv), relais.predict('iris', [a])])
+  expect([scored.status, asked.status]).toEqual([200, 200])
+  expect(processes()).toContainEqual(live as { key: string; pid: number })
+})
+
 describe('how CSV may look', () => {
   const row = a.join(',')
   const reordered = [...iris.columns].reverse().join(',')

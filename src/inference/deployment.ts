@@ -26,12 +26,16 @@ export interface DeploymentParts {
   lane: Lane
   /** Where a request that was present at a death runs again, alone. */
   runAlone: (deployment: Deployment, request: PredictRequest) => void
+  /** Where jobs over many rows run. */
+  bulk: (deployment: Deployment) => Lane
   metrics: Metrics
   path: string
   threads: number
   /** Milliseconds a request may be expected to wait for its engine. */
   longestWait: number
 }
+
+type Ask = Pick<PredictRequest, 'tensors' | 'rows' | 'principal'> & { timeout: number }
 
 interface Series {
   ok: CounterSeries
@@ -92,6 +96,8 @@ export class Deployment {
   lastUsed = performance.now()
   loadSeconds = 0
   private readonly batcher: Batcher
+  /** What jobs have waiting: each of their batches is a frame of its own. */
+  private readonly bulkBatcher: Batcher
   private readonly parts: DeploymentParts
   private idle: (() => void) | null = null
 
@@ -118,6 +124,8 @@ export class Deployment {
     const { longestWait } = parts
     const merge = { mergeable: this.batchable, fixedShape }
     this.batcher = new Batcher(this.handle, this, { ...merge, longestWait })
+    const apart = { mergeable: false, fixedShape, longestWait: Infinity }
+    this.bulkBatcher = new Batcher(this.handle, this, apart)
   }
 
   get waiting(): number {
@@ -151,6 +159,15 @@ export class Deployment {
 
   /** Runs one request. Rejects with faults that may be shown. `rows`: entries along dimension 0. */
   run(tensors: Tensor[], rows: number, principal: string, timeout: number): Promise<Answer> {
+    return this.ask(this.batcher, { tensors, rows, principal, timeout })
+  }
+
+  /** The same for one batch of a job over many rows, which holds up no request. */
+  runBulk(tensors: Tensor[], rows: number, principal: string, timeout: number): Promise<Answer> {
+    return this.ask(this.bulkBatcher, { tensors, rows, principal, timeout })
+  }
+
+  private ask(batcher: Batcher, { tensors, rows, principal, timeout }: Ask): Promise<Answer> {
     const arrived = performance.now()
     this.lastUsed = arrived
     return new Promise<Answer>((resolve, reject) => {
@@ -166,13 +183,16 @@ export class Deployment {
         reject,
       }
       if (suspects.has(principal, this.row.id)) this.parts.runAlone(this, request)
-      else this.lane.submit(this.batcher, request)
+      else if (batcher === this.batcher) this.lane.submit(batcher, request)
+      else this.parts.bulk(this).submit(batcher, request)
     })
   }
 
   /** Sends what a principal has waiting where it harms nobody. */
   divert(principal: string): void {
-    for (const request of this.batcher.takeFrom(principal)) this.parts.runAlone(this, request)
+    for (const batcher of [this.batcher, this.bulkBatcher]) {
+      for (const request of batcher.takeFrom(principal)) this.parts.runAlone(this, request)
+    }
   }
 
   /** Counts a run that ended well, and its requests. */

@@ -118,6 +118,7 @@ export class Holdings {
       threads: isHeavy(row) ? threads : 1,
       longestWait,
       runAlone: (who, request) => this.lanes.blame.runAlone(who, request),
+      bulk: (who) => this.lanes.bulk(who),
     })
     const ready = deployment.load().then((answer) => {
       held.loading = false

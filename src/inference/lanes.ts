@@ -22,8 +22,10 @@ export interface LanesOptions {
   find: (handle: number) => Deployment | undefined
 }
 
-/** A ward costs memory, so it ends when nobody needed it for so long. */
+/** A ward costs memory, and so does the lane of jobs: it ends when nobody needed it for so long. */
 const wardRest = 120_000
+/** Where jobs over many rows run, so that they hold up no request that somebody waits for. */
+const bulkKey = 'bulk'
 const isWard = (key: string): boolean => wardKeys.includes(key as WardKey)
 /** A ward replaces its engine soon: the dying in it is expected. */
 const wardPause = 250
@@ -35,6 +37,8 @@ export class Lanes {
   private readonly options: LanesOptions
   private readonly lanes = new Map<string, Lane>()
   private readonly unloads = new Map<string, number>()
+  /** When a job last asked for its lane. */
+  private bulkUsed = 0
   private readonly tidy: ReturnType<typeof setInterval>
 
   constructor(options: LanesOptions) {
@@ -45,7 +49,7 @@ export class Lanes {
       quarantine: options.quarantine,
     })
     options.metrics.onScrape(() => this.observe())
-    this.tidy = setInterval(() => this.closeWards(), wardRest / 4)
+    this.tidy = setInterval(() => this.closeIdle(), wardRest / 4)
     this.tidy.unref()
   }
 
@@ -58,10 +62,21 @@ export class Lanes {
     return this.lane(production ? 'live' : 'side')
   }
 
+  /** The lane for a job over many rows, with the version loaded or loading: its own, or one that jobs share. */
+  bulk(deployment: Deployment): Lane {
+    if (isHeavy(deployment.row)) return deployment.lane
+    this.bulkUsed = performance.now()
+    const lane = this.lane(bulkKey)
+    // Frames are worked on in order, so runs may follow the load at once.
+    void lane.hold(deployment.order)
+    return lane
+  }
+
   /** Unloads a version; a lane of its own ends with it. */
   letGo(deployment: Deployment): void {
     const { lane, handle } = deployment
     this.blame.forget(deployment)
+    this.lanes.get(bulkKey)?.drop(handle)
     lane.drop(handle)
     if (lane.residentCount === 0 && lane.key !== 'live') {
       this.lanes.delete(lane.key)
@@ -84,7 +99,12 @@ export class Lanes {
     for (const lane of this.lanes.values()) lane.close()
   }
 
-  private closeWards(): void {
+  private closeIdle(): void {
+    const bulk = this.lanes.get(bulkKey)
+    if (bulk && performance.now() - this.bulkUsed > wardRest) {
+      this.lanes.delete(bulkKey)
+      bulk.close()
+    }
     for (const key of wardKeys) {
       const lane = this.lanes.get(key)
       const ward = this.blame.wards[key]

@@ -12,8 +12,8 @@ import { Sink } from './sink.ts'
 
 /** Batches at the engine: while one runs, the next waits there and the one after is being read. */
 const inFlight = 2
-/** What a batch may take of an engine that others use, too, and of one that works for itself. */
-const lightMillis = 1
+/** What a batch may take of the engine that jobs share, and of a heavy model's, which requests use, too. */
+const lightMillis = 16
 const heavyMillis = 50
 const mostRows = 4096
 const firstRows = 64
@@ -69,7 +69,7 @@ async function run(
   const { deployment, principal, timeout } = job
   for (let tries = 0; ; tries += 1) {
     try {
-      const answer = await deployment.run(tensors, rows, principal, timeout)
+      const answer = await deployment.runBulk(tensors, rows, principal, timeout)
       if (deployment.encoder.fitsRows(answer)) return [{ from, rows, answer }]
       throw new Fault('model.unsupported', 'The model does not answer row by row.')
     } catch (error) {
