@@ -146,8 +146,12 @@ async function receiveForm(
   form.on('error', (error: Error) => {
     failure ??= new Fault('request.malformed', 'The form is not complete.', { cause: error })
   })
+  let size = 0
   for await (const chunk of request.body ?? []) {
     if (failure !== null) throw failure
+    // What belongs to no field counts, too.
+    size += chunk.byteLength
+    if (size > most + mostMetadata) throw tooLarge(most)
     // No copy: a copy of each piece would wait for the garbage collector.
     const piece = Buffer.from(chunk.buffer, chunk.byteOffset, chunk.byteLength)
     if (!form.write(piece)) await Promise.race([once(form, 'drain'), Bun.sleep(1000)])
