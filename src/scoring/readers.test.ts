@@ -69,3 +69,30 @@ describe('a batch ends by its bytes, too', () => {
     expect(sizes).toEqual([3, 3, 3])
   })
 })
+
+describe('integers of 64 bits are exact however a cell writes them', () => {
+  const exact = 9007199254740993n
+  test.each([
+    ['9007199254740993', exact],
+    ['+9007199254740993', exact],
+    ['-9007199254740993', -exact],
+    ['9007199254740993.0', exact],
+    ['9007199254740993.', exact],
+    ['9.007199254740993e15', exact],
+    ['90071992547409930E-1', exact],
+    ['.9007199254740993e16', exact],
+    ['9223372036854775807', 9223372036854775807n],
+    ['9223372036854775808', null],
+    ['1e30', null],
+    [`9007199254740993.${'0'.repeat(64)}`, null],
+  ])('%s', (cell, value) => {
+    const [batch] = batchesOf(csvReader('int64'), `x\n${cell}\n`)
+    expect(batch?.bad.length).toBe(value === null ? 1 : 0)
+    if (value !== null) expect(batch?.tensors[0]?.data).toEqual(BigInt64Array.of(value))
+  })
+
+  test('floats may be as large as they like', () => {
+    const [batch] = batchesOf(csvReader('float64'), 'x\n"1e300"\n"9007199254740993"\n')
+    expect(batch?.tensors[0]?.data).toEqual(Float64Array.of(1e300, 9007199254740992))
+  })
+})
