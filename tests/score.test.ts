@@ -370,6 +370,8 @@ describe('refusals', () => {
   test.each([
     [{ type: 'application/json' }, 415, 'request.media-type'],
     [{ accept: 'application/json' }, 415, 'request.media-type'],
+    [{ type: 'constructor' }, 415, 'request.media-type'],
+    [{ accept: 'constructor' }, 415, 'request.media-type'],
     [{ query: '?on-error=panic' }, 422, 'request.invalid'],
   ])('%j', async (sent, status, code) => {
     expect(of(await score('iris', irisCsv, sent))).toEqual([status, code])

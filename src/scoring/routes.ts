@@ -29,19 +29,20 @@ export interface ScoreDoorOptions extends Predictor {
   log: Log
 }
 
-const forms: Record<string, Form> = {
-  'text/csv': 'csv',
-  'application/x-ndjson': 'jsonl',
-  'application/jsonl': 'jsonl',
-}
+const forms: ReadonlyMap<string, Form> = new Map([
+  ['text/csv', 'csv'],
+  ['application/x-ndjson', 'jsonl'],
+  ['application/jsonl', 'jsonl'],
+])
+const known = [...forms.keys()].join(', ')
 const types: Record<Form, string> = {
   csv: 'text/csv; charset=utf-8; header=present',
   jsonl: 'application/x-ndjson',
 }
-const wireForms: Record<string, Form> = {
-  [`${wireType}+csv`]: 'csv',
-  [`${wireType}+jsonl`]: 'jsonl',
-}
+const wireForms: ReadonlyMap<string, Form> = new Map([
+  [`${wireType}+csv`, 'csv'],
+  [`${wireType}+jsonl`, 'jsonl'],
+])
 
 const mediaType = (part: string): string => part.split(';', 1)[0]?.trim().toLowerCase() ?? ''
 
@@ -57,21 +58,19 @@ interface Wish {
 function outputOf(accept: string | null, input: Form): Pick<Wish, 'output' | 'framed'> {
   for (const part of (accept ?? '*/*').split(',')) {
     const type = mediaType(part)
-    const form = forms[type]
-    const framed = wireForms[type]
+    const form = forms.get(type)
+    const framed = wireForms.get(type)
     if (framed) return { output: framed, framed: true }
     if (form) return { output: form, framed: false }
     if (type === '*/*') return { output: input, framed: false }
   }
-  const known = Object.keys(forms).join(', ')
   throw new Fault('request.media-type', `The result can be ${known}: see Accept.`)
 }
 
 function wishOf({ request }: Exchange): Wish {
   demandPlain(request)
-  const input = forms[mediaType(request.headers.get('content-type') ?? '')]
+  const input = forms.get(mediaType(request.headers.get('content-type') ?? ''))
   if (!input) {
-    const known = Object.keys(forms).join(', ')
     throw new Fault('request.media-type', `Send rows as ${known}, with Content-Type.`)
   }
   const query = new URL(request.url).searchParams
