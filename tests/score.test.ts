@@ -446,6 +446,34 @@ describe('the stream', () => {
     expect(await released()).toBe(true)
   })
 
+  test('who leaves holds the version until the last batch has run', async () => {
+    const serving = relais.app.deployments.route('iris')?.stages.Production.serving
+    if (!serving) throw new Error('iris is not served')
+    const runBulk = serving.runBulk.bind(serving)
+    let [launched, running] = [0, 0]
+    serving.runBulk = async (...asked) => {
+      launched += 1
+      running += 1
+      await Bun.sleep(300)
+      return runBulk(...asked).finally(() => (running -= 1))
+    }
+    try {
+      const abort = new AbortController()
+      const url = `${relais.url}/v1/models/iris:score`
+      const init = { method: 'POST', headers: headers(), body: endless(), signal: abort.signal }
+      const response = await fetch(url, init)
+      expect(response.status).toBe(200)
+      abort.abort()
+      expect(await released()).toBe(true)
+      const before = launched
+      expect(running).toBe(0)
+      await Bun.sleep(700)
+      expect(launched).toBe(before)
+    } finally {
+      serving.runBulk = runBulk
+    }
+  })
+
   test('a reader that stops makes the sender stop', async () => {
     let sent = 0
     const abort = new AbortController()

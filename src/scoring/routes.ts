@@ -210,16 +210,20 @@ function streamed(
   const { promise: done, resolve, reject } = Promise.withResolvers<void>()
   let waiting: IteratorResult<Uint8Array, void> | null = first
   let stalled: ReturnType<typeof setTimeout> | undefined
+  let left = false
   const leave = (): void => {
+    left = true
     clearTimeout(stalled)
-    void rest.return(undefined).catch(() => undefined)
-    resolve()
+    // The version is held until nothing runs on it any more.
+    const ended = rest.return(undefined).catch(() => undefined)
+    void ended.then(() => resolve())
   }
   const pull = async (controller: ReadableStreamDefaultController<Uint8Array>): Promise<void> => {
     clearTimeout(stalled)
     try {
       const next = waiting ?? (await rest.next())
       waiting = null
+      if (left) return
       if (!next.done) {
         controller.enqueue(next.value)
         // The end of a connection is not always heard of while nothing is written.
@@ -232,6 +236,7 @@ function streamed(
       controller.close()
       resolve()
     } catch (error) {
+      if (left) return
       reject(error as Error)
       // What was written last would be lost with the connection.
       await Bun.sleep(lastWords)

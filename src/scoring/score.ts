@@ -205,22 +205,27 @@ async function* answered(job: ScoreJob): AsyncGenerator<(Scored | BadRow)[]> {
   const size = new BatchSize(job.deployment)
   const flights: Flight[] = []
   const input = new Input(job)
-  for (;;) {
-    const batch = flights.length > inFlight ? null : job.reader.take(size.rows)
-    if (batch) {
-      flights.push(launch(job, batch))
-      // Whoever else asks the server is heard between two batches.
-      await soon()
-      continue
+  try {
+    for (;;) {
+      const batch = flights.length > inFlight ? null : job.reader.take(size.rows)
+      if (batch) {
+        flights.push(launch(job, batch))
+        // Whoever else asks the server is heard between two batches.
+        await soon()
+        continue
+      }
+      const [oldest] = flights
+      if (flights.length <= inFlight && (await input.more(oldest))) continue
+      if (!oldest) return
+      const pieces = await oldest.pieces
+      flights.shift()
+      oldest.batch.release?.()
+      size.learn()
+      yield inOrder(oldest.batch, pieces)
     }
-    const [oldest] = flights
-    if (flights.length <= inFlight && (await input.more(oldest))) continue
-    if (!oldest) return
-    const pieces = await oldest.pieces
-    flights.shift()
-    oldest.batch.release?.()
-    size.learn()
-    yield inOrder(oldest.batch, pieces)
+  } finally {
+    // Who ends early still has batches at the engine, and the version must not go before them.
+    await Promise.allSettled(flights.map(({ pieces }) => pieces))
   }
 }
 
