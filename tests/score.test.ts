@@ -146,6 +146,29 @@ describe('results', () => {
   })
 })
 
+test.each([
+  [200, 1],
+  [2, 8],
+  [0.01, 64],
+])('a model that takes %p ms for a row begins with batches of %p', async (millis, first) => {
+  const name = `slow-${first}`
+  await relais.pushExample(name, 'iris')
+  await relais.promote(name, 1, 'Production')
+  const serving = relais.app.deployments.route(name)?.stages.Production.serving
+  if (!serving) throw new Error(`${name} is not served`)
+  Object.assign(serving.row.trial as object, { run_ms: millis })
+  const runBulk = serving.runBulk.bind(serving)
+  const sizes: number[] = []
+  serving.runBulk = (tensors, rows, ...rest) => {
+    sizes.push(rows)
+    return runBulk(tensors, rows, ...rest)
+  }
+  await score(name, `${irisHead}\n${`${a.join(',')}\n`.repeat(20_000)}`)
+  expect(sizes[0]).toBe(first)
+  // What is measured counts more than what was tried.
+  expect(Math.max(...sizes)).toBeGreaterThan(64)
+})
+
 test('jobs run in an engine of their own, so that requests do not wait behind them', async () => {
   const processes = () => relais.app.deployments.engines.map(({ key, pid }) => ({ key, pid }))
   await score('iris', irisCsv)
