@@ -17,7 +17,7 @@ import {
 } from './batch.ts'
 import { cellValue } from './cells.ts'
 import { type HeaderCell, readHeader } from './header.ts'
-import { Lines, longestRow, recordEnd } from './lines.ts'
+import { Lines, longestRow, newScan, recordEnd } from './lines.ts'
 import { PlainScanner } from './plain-csv.ts'
 
 export interface CsvReaderOptions {
@@ -61,6 +61,7 @@ interface Filling {
 export class CsvReader implements RowReader {
   private readonly options: CsvReaderOptions
   private readonly lines = new Lines()
+  private readonly scan = newScan()
   private header: HeaderCell[] | null = null
   private scanner: PlainScanner | null = null
   private filling: Filling | null = null
@@ -130,7 +131,7 @@ export class CsvReader implements RowReader {
   private record(): Uint8Array | null {
     const { lines } = this
     for (;;) {
-      const end = recordEnd(lines.bytes, lines.at, lines.end)
+      const end = recordEnd(lines.bytes, lines.at, lines.end, this.scan)
       if (end < 0) return null
       const record = lines.bytes.subarray(lines.at, end)
       if (record.length > longestRow) throw tooLarge(longestRow)
@@ -147,7 +148,8 @@ export class CsvReader implements RowReader {
     const filling = (this.filling ??= this.spare.pop() ?? this.emptyTensors(most))
     while (filling.rows + filling.bad.length < filling.size && filling.bytes < batchBytes) {
       if (lines.at >= limit) return false
-      const next = scanner.row(lines.bytes, lines.at, filling.rows, filling.data)
+      const isPartial = this.scan.passed > 0
+      const next = isPartial ? -1 : scanner.row(lines.bytes, lines.at, filling.rows, filling.data)
       if (next < 0) {
         if (!this.fillSlowly(filling)) return false
         continue

@@ -96,3 +96,47 @@ describe('integers of 64 bits are exact however a cell writes them', () => {
     expect(batch?.tensors[0]?.data).toEqual(Float64Array.of(1e300, 9007199254740992))
   })
 })
+
+describe('bytes that come one by one', () => {
+  test.each(['float32', 'string'] as const)('are read as if they came together: %s', (type) => {
+    const rows = ['1,"a ""b"", c"', '"2", "x\ny" ', ' "3","" ', '4,5"6', '', '"7","\n\n"']
+    const text = `x,"a"\r\n${rows.join('\r\n')}`
+    const [whole] = batchesOf(csvReader(type, ['a']), text)
+    expect([whole?.rows, whole?.bad.length]).toEqual([4, 1])
+    const reader = csvReader(type, ['a'])
+    for (const byte of Buffer.from(text)) {
+      reader.push(Uint8Array.of(byte))
+      expect(reader.take(4096)).toBe(null)
+    }
+    reader.finish()
+    const single = reader.take(4096)
+    const contents = (batch?: Batch | null): unknown => [batch?.kept, batch?.bad, batch?.tensors]
+    expect(JSON.stringify(contents(single))).toBe(JSON.stringify(contents(whole)))
+  })
+
+  const long = 'x'.repeat(900_000)
+  const cases: [string, () => RowReader, string, string][] = [
+    ['CSV with an open quote', () => csvReader('string'), `x\n"${long}`, '\n'],
+    [
+      'plain cells before one',
+      () => csvReader('float32', ['a']),
+      `x,a\n${'1'.repeat(900_000)},"`,
+      '\n',
+    ],
+    ['a JSON line', () => jsonReader('string'), `"${long}`, 'x'],
+  ]
+  test.each(cases)(
+    'cost no more where a long row waits for its end: %s',
+    (_name, make, text, byte) => {
+      const reader = make()
+      reader.push(Buffer.from(text))
+      expect(reader.take(4096)).toBe(null)
+      const began = performance.now()
+      for (let count = 0; count < 20_000; count += 1) {
+        reader.push(Buffer.from(byte))
+        reader.take(4096)
+      }
+      expect(performance.now() - began).toBeLessThan(500)
+    },
+  )
+})
