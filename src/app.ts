@@ -214,7 +214,7 @@ function nativeApi(parts: Parts) {
       // Faults and the unknown go on to the server, which answers all doors alike.
       throw elysiaFault(code, error) ?? error
     })
-    .use(jsonBodies())
+    .use(jsonBodies(parts.config['max-body']))
     .use(native)
     .use(docsRoutes(guard, { entriesFor, base }))
 }
@@ -289,7 +289,6 @@ function mount(parts: Parts): Pick<App, 'server' | 'routes'> {
     host: config.host,
     port: config.port,
     maxBody,
-    maxUpload: config['max-model'],
     uploadTimeout: config['upload-timeout'],
     authenticate: foundation.authenticate,
     doors,

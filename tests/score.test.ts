@@ -146,6 +146,29 @@ describe('results', () => {
   })
 })
 
+test.each([
+  [200, 1],
+  [2, 8],
+  [0.01, 64],
+])('a model that takes %p ms for a row begins with batches of %p', async (millis, first) => {
+  const name = `slow-${first}`
+  await relais.pushExample(name, 'iris')
+  await relais.promote(name, 1, 'Production')
+  const serving = relais.app.deployments.route(name)?.stages.Production.serving
+  if (!serving) throw new Error(`${name} is not served`)
+  Object.assign(serving.row.trial as object, { run_ms: millis })
+  const runBulk = serving.runBulk.bind(serving)
+  const sizes: number[] = []
+  serving.runBulk = (tensors, rows, ...rest) => {
+    sizes.push(rows)
+    return runBulk(tensors, rows, ...rest)
+  }
+  await score(name, `${irisHead}\n${`${a.join(',')}\n`.repeat(20_000)}`)
+  expect(sizes[0]).toBe(first)
+  // What is measured counts more than what was tried.
+  expect(Math.max(...sizes)).toBeGreaterThan(64)
+})
+
 test('jobs run in an engine of their own, so that requests do not wait behind them', async () => {
   const processes = () => relais.app.deployments.engines.map(({ key, pid }) => ({ key, pid }))
   await score('iris', irisCsv)
@@ -370,6 +393,8 @@ describe('refusals', () => {
   test.each([
     [{ type: 'application/json' }, 415, 'request.media-type'],
     [{ accept: 'application/json' }, 415, 'request.media-type'],
+    [{ type: 'constructor' }, 415, 'request.media-type'],
+    [{ accept: 'constructor' }, 415, 'request.media-type'],
     [{ query: '?on-error=panic' }, 422, 'request.invalid'],
   ])('%j', async (sent, status, code) => {
     expect(of(await score('iris', irisCsv, sent))).toEqual([status, code])
@@ -442,6 +467,34 @@ describe('the stream', () => {
     expect(holds()).toBe(1)
     abort.abort()
     expect(await released()).toBe(true)
+  })
+
+  test('who leaves holds the version until the last batch has run', async () => {
+    const serving = relais.app.deployments.route('iris')?.stages.Production.serving
+    if (!serving) throw new Error('iris is not served')
+    const runBulk = serving.runBulk.bind(serving)
+    let [launched, running] = [0, 0]
+    serving.runBulk = async (...asked) => {
+      launched += 1
+      running += 1
+      await Bun.sleep(300)
+      return runBulk(...asked).finally(() => (running -= 1))
+    }
+    try {
+      const abort = new AbortController()
+      const url = `${relais.url}/v1/models/iris:score`
+      const init = { method: 'POST', headers: headers(), body: endless(), signal: abort.signal }
+      const response = await fetch(url, init)
+      expect(response.status).toBe(200)
+      abort.abort()
+      expect(await released()).toBe(true)
+      const before = launched
+      expect(running).toBe(0)
+      await Bun.sleep(700)
+      expect(launched).toBe(before)
+    } finally {
+      serving.runBulk = runBulk
+    }
   })
 
   test('a reader that stops makes the sender stop', async () => {

@@ -8,10 +8,12 @@ import {
   readFileSync,
   renameSync,
   rmSync,
+  statSync,
   writeSync,
 } from 'node:fs'
 import { dirname } from 'node:path'
 
+import { CommandError } from './command.ts'
 import type { Identity } from './score-input.ts'
 
 /** All that must be as it was for a job to go on. */
@@ -35,6 +37,18 @@ export interface Progress {
 
 interface State extends Progress {
   key: JobKey
+}
+
+export const restart = 'Pass --restart to begin anew; what was scored so far is thrown away.'
+
+/** Opens a file to go on behind `length` bytes; what follows them is cut off. */
+function openAt(path: string, length: number): number {
+  const there = existsSync(path) ? statSync(path).size : 0
+  // Cutting would fill it up with zeros.
+  if (there < length) throw new CommandError(`${path} is not as this job left it`, restart)
+  const descriptor = openSync(path, 'a', 0o644)
+  ftruncateSync(descriptor, length)
+  return descriptor
 }
 
 /** Writes all bytes at the end of a file. */
@@ -72,13 +86,10 @@ export class Journal {
     }
   }
 
-  /** Opens the files and cuts off what was written after the last `save`. */
+  /** Opens the files and cuts off what was written after the last `save`. Throws when that is gone. */
   open({ output, errors }: Progress): void {
-    this.output = openSync(this.partial, 'a', 0o644)
-    ftruncateSync(this.output, output)
-    if (this.errorsPath === undefined) return
-    this.errors = openSync(`${this.errorsPath}.partial`, 'a', 0o644)
-    ftruncateSync(this.errors, errors)
+    this.output = openAt(this.partial, output)
+    if (this.errorsPath !== undefined) this.errors = openAt(`${this.errorsPath}.partial`, errors)
   }
 
   write(bytes: Uint8Array): void {

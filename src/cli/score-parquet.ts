@@ -118,6 +118,10 @@ export async function csvToParquet(
       return { name, data, type, nullable: true }
     })
   const schema = schemaFromColumnData({ columnData: sources([]) })
+  for (const [at, { type }] of columns.entries()) {
+    // Without this note its upper half would be out of range.
+    if (type === 'uint64') Object.assign(schema[at + 1] as object, { converted_type: 'UINT_64' })
+  }
   const writer = new ParquetWriter({ writer: fileWriter(parquet), schema })
   let rows: string[][] = []
   const flush = async (): Promise<void> => {

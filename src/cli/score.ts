@@ -1,5 +1,6 @@
 // relais score: every row of a file to predictions, in pieces, so that a killed job goes on.
 import { existsSync } from 'node:fs'
+import { resolve } from 'node:path'
 import { setTimeout as pause } from 'node:timers/promises'
 
 import type { ResultColumn } from '../scoring/result.ts'
@@ -15,7 +16,7 @@ import {
   UsageError,
 } from './command.ts'
 import { csvInput, identityOf, type Input, jsonInput, type Piece } from './score-input.ts'
-import { type JobKey, Journal, type Progress } from './score-journal.ts'
+import { type JobKey, Journal, type Progress, restart } from './score-journal.ts'
 import { csvToParquet, parquetInput } from './score-parquet.ts'
 
 /** Pieces at the server at once: while one is answered, the next is on its way. */
@@ -202,8 +203,6 @@ function pathOf(name: string, at: string | undefined): string {
   return `${path}/${/^\d+$/.test(at) ? 'versions' : 'labels'}/${encodeURIComponent(at)}`
 }
 
-const restart = 'Pass --restart to begin anew; what was scored so far is thrown away.'
-
 /** Where an earlier run of the same job stopped, or its beginning. */
 function resumeAt(journal: Journal, key: JobKey, start: Progress): Progress {
   const state = journal.load()
@@ -326,7 +325,8 @@ export const score: Command = {
       const header = Buffer.concat(text)
       job.header = header.length
       job.path = pathOf(wish.name, version)
-      const options = { to, skip: wish.skip, keep: wish.keep, errors: wish.errors !== undefined }
+      const errors = wish.errors === undefined ? null : resolve(wish.errors)
+      const options = { to, skip: wish.skip, keep: wish.keep, errors }
       const key = { model: wish.name, input: identityOf(wish.input), options }
       if (args.flag('restart')) journal.discard()
       const start = {

@@ -3,7 +3,7 @@ import { Elysia } from 'elysia'
 
 import { Fault } from '../core/fault.ts'
 import { demandShallow } from './json.ts'
-import { demandPlain } from './request.ts'
+import { demandPlain, readBody } from './request.ts'
 
 const jsonType = /^application\/([\w.-]+\+)?json *(;|$)/i
 const isJson = (request: Request): boolean =>
@@ -19,14 +19,14 @@ export function demandJson(request: Request): void {
 
 /**
  * Reads bodies in place of Elysia, which would also take forms and plain text, and whose validation
- * takes time quadratic in the depth of what it refuses.
+ * takes time quadratic in the depth of what it refuses. `most`: longest body in bytes.
  */
-export function jsonBodies() {
+export function jsonBodies(most: number) {
   return new Elysia({ name: 'json-bodies' }).onParse({ as: 'global' }, async ({ request }) => {
     // Of another type or none: left unread, and refused behind the guard unless it is empty.
     if (!isJson(request)) return {}
     demandPlain(request)
-    const bytes = new Uint8Array(await request.arrayBuffer())
+    const bytes = await readBody(request, most)
     // Clients that name the type on every request send it with an empty DELETE, too.
     if (bytes.byteLength === 0) return {}
     demandShallow(bytes)

@@ -1,5 +1,6 @@
 // JSON bodies of the prediction doors: bounded in size and depth, integers exact where it matters.
 import { Fault } from '../core/fault.ts'
+import { exactNumber } from '../core/number.ts'
 import { demandPlain, readBody } from './request.ts'
 
 const deepest = 64
@@ -28,29 +29,9 @@ const strictly = new TextDecoder('utf-8', { fatal: true })
 
 const malformed = (): Fault => new Fault('request.malformed', 'The body is not valid JSON.')
 
-const longestNumber = 64
-const notation = /^(-?\d+)(?:\.(\d+))?(?:[eE]([+-]?\d+))?$/
-
-/** The integer that a number's text stands for, or undefined when it has a fraction. */
-function integerOf(source: string): bigint | undefined {
-  const [, whole = '', fraction = '', exponent = '0'] = notation.exec(source) ?? []
-  const digits = BigInt(whole + fraction)
-  const power = Number(exponent) - fraction.length
-  if (power >= 0) return digits * 10n ** BigInt(power)
-  const unit = 10n ** BigInt(-power)
-  return digits % unit === 0n ? digits / unit : undefined
-}
-
 /** An integer that a double cannot hold exactly becomes a bigint. */
-function exact(_key: string, value: unknown, context?: { source?: string }): unknown {
-  if (typeof value !== 'number' || Number.isSafeInteger(value)) return value
-  // Fractions stay numbers, and so does what is beyond every integer type.
-  if (Math.abs(value) < Number.MAX_SAFE_INTEGER || Math.abs(value) > 1e20) return value
-  const source = context?.source ?? ''
-  // No integer type needs as many digits; converting a megabyte of them would block the server.
-  if (source.length > longestNumber) return Number.NaN
-  return integerOf(source) ?? value
-}
+const exact = (_key: string, value: unknown, context?: { source?: string }): unknown =>
+  typeof value === 'number' ? exactNumber(value, context?.source ?? '') : value
 
 const parseExactly = JSON.parse as (
   text: string,

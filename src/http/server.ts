@@ -26,7 +26,6 @@ export interface ServerOptions {
   host: string
   port: number
   maxBody: number
-  maxUpload: number
   uploadTimeout: number
   authenticate: (header: string | null) => Principal | Promise<Principal>
   doors: readonly Door[]
@@ -40,6 +39,8 @@ const bodyMethods: ReadonlySet<string> = new Set(['POST', 'PUT', 'PATCH', 'DELET
 const uploadPath = /^\/api\/v1\/models\/[^/]+\/versions$/
 /** Longer than the slowest prediction with its one retry; uploads and promotions get more. */
 const idleSeconds = 60
+/** Milliseconds between two looks at whether all answers have left. */
+const drainPoll = 10
 
 /** HTTP/1.0 probes send no Host; their URL is a bare path, which nothing behind would parse. */
 function absolute(request: Request): Request {
@@ -105,8 +106,6 @@ export class HttpServer {
   private readonly options: ServerOptions
   private readonly series: (exchange: Exchange, status: number) => RouteSeries
   private server: Server<undefined> | null = null
-  private inFlight = 0
-  private idle: (() => void) | null = null
   private draining = false
 
   constructor(options: ServerOptions) {
@@ -117,13 +116,13 @@ export class HttpServer {
 
   /** Starts to listen and returns the URL. */
   listen(): string {
-    const { host, port, maxUpload, maxBody } = this.options
+    const { host, port } = this.options
     this.server = Bun.serve({
       hostname: host,
       port,
       idleTimeout: idleSeconds,
-      // Room for the form around an upload; smaller limits are kept per route.
-      maxRequestBodySize: Math.max(maxUpload, maxBody) + (1 << 20),
+      // Rows to score have no end. Whoever reads a body keeps its limit; unread, it is not taken in.
+      maxRequestBodySize: Number.MAX_SAFE_INTEGER,
       fetch: (request) => this.answer(absolute(request)),
     })
     return `http://${host.includes(':') ? `[${host}]` : host}:${this.server.port}`
@@ -132,30 +131,28 @@ export class HttpServer {
   /** Stops to accept, waits for what is in flight (at most `timeout` ms), then closes. */
   async close(timeout: number): Promise<void> {
     this.draining = true
-    const done = new Promise<void>((resolve) => {
-      this.idle = resolve
-      if (this.inFlight === 0) resolve()
-    })
-    const late = new Promise<void>((resolve) => setTimeout(resolve, timeout))
+    const late = performance.now() + timeout
     // No new connections from here on; those that are open are told to close with their answer.
     void this.server?.stop(false)
-    await Promise.race([done, late])
+    while (this.inFlight > 0 && performance.now() < late) await Bun.sleep(drainPoll)
     await this.server?.stop(true)
+  }
+
+  /** Requests whose answer has not left to its last byte. */
+  private get inFlight(): number {
+    return this.server?.pendingRequests ?? 0
   }
 
   /** The whole path of one request. Public so that tests need no socket. */
   async answer(request: Request): Promise<Response> {
     const exchange = new Exchange(request, pathOf(request.url), this.peer)
-    this.inFlight += 1
     let response: Response
     try {
       response = await this.dispatch(exchange)
     } catch (error) {
       response = this.refuse(exchange, error)
     }
-    this.inFlight -= 1
     this.finish(exchange, response)
-    if (this.inFlight === 0 && this.idle) this.idle()
     return response
   }
 

@@ -81,6 +81,19 @@ function parseMetadata(text: string): UploadMetadata {
   }
 }
 
+/** Chunks of a body as they come, until they are more than `most` bytes. */
+async function* atMost(
+  chunks: AsyncIterable<Uint8Array>,
+  most: number,
+): AsyncGenerator<Uint8Array> {
+  let size = 0
+  for await (const chunk of chunks) {
+    size += chunk.byteLength
+    if (size > most) throw tooLarge(most)
+    yield chunk
+  }
+}
+
 /** Writes a stream into an upload, refusing what is longer than `most`. */
 async function store(
   chunks: AsyncIterable<Uint8Array>,
@@ -146,7 +159,8 @@ async function receiveForm(
   form.on('error', (error: Error) => {
     failure ??= new Fault('request.malformed', 'The form is not complete.', { cause: error })
   })
-  for await (const chunk of request.body ?? []) {
+  // What belongs to no field counts, too.
+  for await (const chunk of atMost(request.body ?? empty(), most + mostMetadata)) {
     if (failure !== null) throw failure
     // No copy: a copy of each piece would wait for the garbage collector.
     const piece = Buffer.from(chunk.buffer, chunk.byteOffset, chunk.byteLength)

@@ -31,11 +31,17 @@ export interface Batch {
   release?: () => void
 }
 
+/** Bytes of rows that end a batch: parsed, a row may take many times the memory of its text. */
+export const batchBytes = 1 << 20
+
 /** Reads rows from bytes. */
 export interface RowReader {
   push(chunk: Uint8Array): void
   finish(): void
-  /** The next `most` rows, fewer at the end; null when more bytes are needed, or none are left. */
+  /**
+   * The next `most` rows, fewer at the end or once `batchBytes` were read; null when more bytes are
+   * needed, or none are left.
+   */
   take(most: number): Batch | null
 }
 

@@ -1,4 +1,5 @@
 // CSV cells as values, and values as CSV cells.
+import { exactNumber } from '../core/number.ts'
 import { type Column } from '../onnx/signature.ts'
 import { elements } from '../onnx/tensor.ts'
 
@@ -24,8 +25,8 @@ export function cellValue(text: string, kind: CellKind | undefined): unknown {
     if (kind === 'bool') return text
   }
   if (!notation.test(text) || !Number.isFinite(Number(text))) return text
-  const isWide = /^-?\d+$/.test(text) && !Number.isSafeInteger(Number(text))
-  return isWide ? BigInt(text) : Number(text)
+  const value = exactNumber(Number(text), text)
+  return Number.isNaN(value) ? text : value
 }
 
 /** Text as a CSV cell (RFC 4180), quoted where it must be. */

@@ -8,6 +8,7 @@ import type { Validator } from '../onnx/validate.ts'
 import {
   type BadRow,
   type Batch,
+  batchBytes,
   batchOf,
   checkRow,
   isFlawed,
@@ -16,7 +17,7 @@ import {
 } from './batch.ts'
 import { cellValue } from './cells.ts'
 import { type HeaderCell, readHeader } from './header.ts'
-import { Lines, longestRow, recordEnd } from './lines.ts'
+import { Lines, longestRow, newScan, recordEnd } from './lines.ts'
 import { PlainScanner } from './plain-csv.ts'
 
 export interface CsvReaderOptions {
@@ -53,15 +54,20 @@ interface Filling {
   kept: unknown[][]
   bad: BadRow[]
   size: number
+  /** Bytes of its rows. */
+  bytes: number
 }
 
 export class CsvReader implements RowReader {
   private readonly options: CsvReaderOptions
   private readonly lines = new Lines()
+  private readonly scan = newScan()
   private header: HeaderCell[] | null = null
   private scanner: PlainScanner | null = null
   private filling: Filling | null = null
   private pending: Pending[] = []
+  /** Bytes of the pending rows. */
+  private held = 0
   /** Tensors to fill again: fresh memory for each batch costs as much as reading its rows. */
   private spare: Filling[] = []
   /** Data rows so far. */
@@ -125,7 +131,7 @@ export class CsvReader implements RowReader {
   private record(): Uint8Array | null {
     const { lines } = this
     for (;;) {
-      const end = recordEnd(lines.bytes, lines.at, lines.end)
+      const end = recordEnd(lines.bytes, lines.at, lines.end, this.scan)
       if (end < 0) return null
       const record = lines.bytes.subarray(lines.at, end)
       if (record.length > longestRow) throw tooLarge(longestRow)
@@ -134,15 +140,16 @@ export class CsvReader implements RowReader {
     }
   }
 
-  /** Scans plain rows into tensors. True when there are `most`. */
+  /** Scans plain rows into tensors. True when the batch is full. */
   private fill(scanner: PlainScanner, most: number): boolean {
     const { lines } = this
     const { limit } = lines
     this.spare = this.spare.filter(({ size }) => size === most)
     const filling = (this.filling ??= this.spare.pop() ?? this.emptyTensors(most))
-    while (filling.rows + filling.bad.length < filling.size) {
+    while (filling.rows + filling.bad.length < filling.size && filling.bytes < batchBytes) {
       if (lines.at >= limit) return false
-      const next = scanner.row(lines.bytes, lines.at, filling.rows, filling.data)
+      const isPartial = this.scan.passed > 0
+      const next = isPartial ? -1 : scanner.row(lines.bytes, lines.at, filling.rows, filling.data)
       if (next < 0) {
         if (!this.fillSlowly(filling)) return false
         continue
@@ -150,6 +157,7 @@ export class CsvReader implements RowReader {
       if (this.options.keep.length > 0) filling.kept.push(this.keptOf(lines.at, next))
       this.row += 1
       filling.rows += 1
+      filling.bytes += next - lines.at
       lines.at = next
     }
     return true
@@ -159,6 +167,7 @@ export class CsvReader implements RowReader {
   private fillSlowly(filling: Filling): boolean {
     const record = this.record()
     if (record === null) return false
+    filling.bytes += record.length
     const { row, value, kept, errors } = this.read(record)
     const { validator, schema } = this.options
     const checked = errors ?? checkRow(validator, schema, value)
@@ -175,9 +184,10 @@ export class CsvReader implements RowReader {
   }
 
   private collect(most: number): boolean {
-    while (this.pending.length < most) {
+    while (this.pending.length < most && this.held < batchBytes) {
       const record = this.record()
       if (record === null) return false
+      this.held += record.length
       this.pending.push(this.read(record))
     }
     return true
@@ -222,7 +232,7 @@ export class CsvReader implements RowReader {
       return { name, type, dims, data: allocate(type, size * width) }
     })
     const data = tensors.map((tensor) => tensor.data as Float32Array)
-    return { tensors, data, rows: 0, kept: [], bad: [], size }
+    return { tensors, data, rows: 0, kept: [], bad: [], size, bytes: 0 }
   }
 
   private hand(): Batch | null {
@@ -233,12 +243,13 @@ export class CsvReader implements RowReader {
       const { tensors, data, rows, kept, bad, size } = filling
       if (rows + bad.length === 0) return null
       const release = (): void => {
-        this.spare.push({ tensors, data, rows: 0, kept: [], bad: [], size })
+        this.spare.push({ tensors, data, rows: 0, kept: [], bad: [], size, bytes: 0 })
       }
       return { tensors: cut(tensors, rows), rows, kept, bad, next, release }
     }
     if (pending.length === 0) return null
     this.pending = []
+    this.held = 0
     const { validator, schema } = this.options
     return { ...batchOf(validator, schema, pending), next }
   }

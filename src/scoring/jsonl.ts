@@ -2,7 +2,7 @@
 import { Fault, tooLarge } from '../core/fault.ts'
 import type { FeatureSchema } from '../onnx/signature.ts'
 import type { Validator } from '../onnx/validate.ts'
-import { type Batch, batchOf, type Pending, type RowReader } from './batch.ts'
+import { type Batch, batchBytes, batchOf, type Pending, type RowReader } from './batch.ts'
 import { Lines, longestRow } from './lines.ts'
 
 export interface JsonReaderOptions {
@@ -21,6 +21,8 @@ export class JsonReader implements RowReader {
   private readonly extra: readonly string[]
   private readonly lines = new Lines()
   private pending: Pending[] = []
+  /** Bytes of the pending rows. */
+  private held = 0
   private row = 0
 
   constructor(options: JsonReaderOptions) {
@@ -40,17 +42,19 @@ export class JsonReader implements RowReader {
   take(most: number): Batch | null {
     const { lines, pending } = this
     const { limit } = lines
-    while (pending.length < most && lines.at < limit) {
+    const isFull = (): boolean => pending.length >= most || this.held >= batchBytes
+    while (!isFull() && lines.at < limit) {
       const end = lines.bytes.indexOf(10, lines.at)
       this.read(lines.bytes.subarray(lines.at, end))
       lines.at = end + 1
     }
-    if (pending.length < most && !lines.finished) {
+    if (!isFull() && !lines.finished) {
       lines.demandShort()
       return null
     }
     if (pending.length === 0) return null
     this.pending = []
+    this.held = 0
     const { validator, schema } = this.options
     return { ...batchOf(validator, schema, pending), next: this.row + 1 }
   }
@@ -59,6 +63,7 @@ export class JsonReader implements RowReader {
     if (line.length > longestRow) throw tooLarge(longestRow)
     if (line.length < 16 && blank.test(Buffer.from(line).toString('latin1'))) return
     this.row += 1
+    this.held += line.length
     const { row } = this
     try {
       const value = this.options.parse(line)

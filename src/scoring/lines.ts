@@ -5,20 +5,44 @@ import { tooLarge } from '../core/fault.ts'
 export const longestRow = 1 << 20
 const [newline, quote, comma, space] = [10, 34, 44, 32]
 
-/** Where the CSV record at `from` ends, at its newline, or -1. A quote opens only at the start of a cell. */
-export function recordEnd(bytes: Uint8Array, from: number, limit: number): number {
-  let quoted = false
-  let start = true
-  for (let at = from; at < limit; at += 1) {
+/** How far a CSV record was looked through that is not whole yet. */
+export interface Scan {
+  /** Bytes from its beginning. */
+  passed: number
+  quoted: boolean
+  /** Nothing but spaces has come of the cell. */
+  start: boolean
+}
+
+export const newScan = (): Scan => ({ passed: 0, quoted: false, start: true })
+
+/**
+ * Where the CSV record at `from` ends, at its newline, or -1. A quote opens only at the start of a cell.
+ * With the same `scan`, what comes later is looked through alone.
+ */
+export function recordEnd(
+  bytes: Uint8Array,
+  from: number,
+  limit: number,
+  scan: Scan = newScan(),
+): number {
+  let { quoted, start } = scan
+  let at = from + scan.passed
+  for (; at < limit; at += 1) {
     const byte = bytes[at]
     if (quoted) {
       if (byte !== quote) continue
+      // Whether it closes the cell is known with the next byte.
+      if (at + 1 === limit) break
       if (bytes[at + 1] === quote) at += 1
       else quoted = false
-    } else if (byte === newline) return at
-    else if (byte === quote && start) quoted = true
+    } else if (byte === newline) {
+      Object.assign(scan, newScan())
+      return at
+    } else if (byte === quote && start) quoted = true
     start = byte === comma || (start && byte === space)
   }
+  Object.assign(scan, { passed: at - from, quoted, start })
   return -1
 }
 
@@ -29,10 +53,14 @@ export class Lines {
   end = 0
   /** Nothing follows; the last line ends with a newline whether it was sent or not. */
   finished = false
+  /** Where the complete lines end: behind the last newline. */
+  limit = 0
 
   push(chunk: Uint8Array): void {
     this.make(chunk.length)
     this.bytes.set(chunk, this.end)
+    const last = chunk.lastIndexOf(newline)
+    if (last >= 0) this.limit = this.end + last + 1
     this.end += chunk.length
   }
 
@@ -42,11 +70,7 @@ export class Lines {
     this.make(1)
     this.bytes[this.end] = newline
     this.end += 1
-  }
-
-  /** Where the complete lines end: behind the last newline. */
-  get limit(): number {
-    return this.at + this.bytes.subarray(this.at, this.end).lastIndexOf(newline) + 1
+    this.limit = this.end
   }
 
   /** Refuses to wait for the rest of a row that is too long already. */
@@ -62,6 +86,7 @@ export class Lines {
     const bytes = fits ? this.bytes : new Uint8Array(2 * (held + more))
     bytes.set(this.bytes.subarray(this.at, this.end))
     this.bytes = bytes
+    this.limit -= this.at
     this.at = 0
     this.end = held
   }

@@ -29,19 +29,20 @@ export interface ScoreDoorOptions extends Predictor {
   log: Log
 }
 
-const forms: Record<string, Form> = {
-  'text/csv': 'csv',
-  'application/x-ndjson': 'jsonl',
-  'application/jsonl': 'jsonl',
-}
+const forms: ReadonlyMap<string, Form> = new Map([
+  ['text/csv', 'csv'],
+  ['application/x-ndjson', 'jsonl'],
+  ['application/jsonl', 'jsonl'],
+])
+const known = [...forms.keys()].join(', ')
 const types: Record<Form, string> = {
   csv: 'text/csv; charset=utf-8; header=present',
   jsonl: 'application/x-ndjson',
 }
-const wireForms: Record<string, Form> = {
-  [`${wireType}+csv`]: 'csv',
-  [`${wireType}+jsonl`]: 'jsonl',
-}
+const wireForms: ReadonlyMap<string, Form> = new Map([
+  [`${wireType}+csv`, 'csv'],
+  [`${wireType}+jsonl`, 'jsonl'],
+])
 
 const mediaType = (part: string): string => part.split(';', 1)[0]?.trim().toLowerCase() ?? ''
 
@@ -57,21 +58,19 @@ interface Wish {
 function outputOf(accept: string | null, input: Form): Pick<Wish, 'output' | 'framed'> {
   for (const part of (accept ?? '*/*').split(',')) {
     const type = mediaType(part)
-    const form = forms[type]
-    const framed = wireForms[type]
+    const form = forms.get(type)
+    const framed = wireForms.get(type)
     if (framed) return { output: framed, framed: true }
     if (form) return { output: form, framed: false }
     if (type === '*/*') return { output: input, framed: false }
   }
-  const known = Object.keys(forms).join(', ')
   throw new Fault('request.media-type', `The result can be ${known}: see Accept.`)
 }
 
 function wishOf({ request }: Exchange): Wish {
   demandPlain(request)
-  const input = forms[mediaType(request.headers.get('content-type') ?? '')]
+  const input = forms.get(mediaType(request.headers.get('content-type') ?? ''))
   if (!input) {
-    const known = Object.keys(forms).join(', ')
     throw new Fault('request.media-type', `Send rows as ${known}, with Content-Type.`)
   }
   const query = new URL(request.url).searchParams
@@ -211,16 +210,20 @@ function streamed(
   const { promise: done, resolve, reject } = Promise.withResolvers<void>()
   let waiting: IteratorResult<Uint8Array, void> | null = first
   let stalled: ReturnType<typeof setTimeout> | undefined
+  let left = false
   const leave = (): void => {
+    left = true
     clearTimeout(stalled)
-    void rest.return(undefined).catch(() => undefined)
-    resolve()
+    // The version is held until nothing runs on it any more.
+    const ended = rest.return(undefined).catch(() => undefined)
+    void ended.then(() => resolve())
   }
   const pull = async (controller: ReadableStreamDefaultController<Uint8Array>): Promise<void> => {
     clearTimeout(stalled)
     try {
       const next = waiting ?? (await rest.next())
       waiting = null
+      if (left) return
       if (!next.done) {
         controller.enqueue(next.value)
         // The end of a connection is not always heard of while nothing is written.
@@ -233,6 +236,7 @@ function streamed(
       controller.close()
       resolve()
     } catch (error) {
+      if (left) return
       reject(error as Error)
       // What was written last would be lost with the connection.
       await Bun.sleep(lastWords)

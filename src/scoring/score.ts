@@ -99,11 +99,11 @@ class BatchSize {
     const { row, schema, validator } = deployment
     this.deployment = deployment
     const columns = Math.max(schema.columns.length, validator.signature.outputs.length)
-    const together =
-      (row.trial as TrialReport | null)?.batchable === true && schema.form === 'columns'
+    const trial = row.trial as TrialReport | null
+    const together = trial?.batchable === true && schema.form === 'columns'
     this.most = together ? Math.max(1, Math.min(mostRows, Math.floor(mostCells / columns))) : 1
     this.millis = isHeavy(row) ? heavyMillis : lightMillis
-    this.rows = Math.min(this.most, firstRows)
+    this.rows = Math.min(firstRows, this.fitting(trial?.run_ms ?? 0))
     this.learn()
   }
 
@@ -112,11 +112,13 @@ class BatchSize {
     let rows = 0
     for (const size of this.deployment.statistics.batches.keys()) rows = Math.max(rows, size)
     const infer = this.deployment.statistics.batches.get(rows)?.infer
-    if (infer === undefined || rows < leastTelling) return
-    const perRow = infer.ns / infer.count / rows / 1e6
-    const fitting = Math.floor(Math.log2(this.millis / perRow))
-    // Powers of two: few sizes are told apart, and noise changes nothing.
-    this.rows = Math.max(1, Math.min(this.most, 2 ** fitting))
+    if (infer === undefined || rows < Math.min(leastTelling, this.rows)) return
+    this.rows = this.fitting(infer.ns / infer.count / rows / 1e6)
+  }
+
+  /** Rows of so many milliseconds each that fit: a power of two, so that noise changes nothing. */
+  private fitting(perRow: number): number {
+    return Math.max(1, Math.min(this.most, 2 ** Math.floor(Math.log2(this.millis / perRow))))
   }
 }
 
@@ -205,22 +207,27 @@ async function* answered(job: ScoreJob): AsyncGenerator<(Scored | BadRow)[]> {
   const size = new BatchSize(job.deployment)
   const flights: Flight[] = []
   const input = new Input(job)
-  for (;;) {
-    const batch = flights.length > inFlight ? null : job.reader.take(size.rows)
-    if (batch) {
-      flights.push(launch(job, batch))
-      // Whoever else asks the server is heard between two batches.
-      await soon()
-      continue
+  try {
+    for (;;) {
+      const batch = flights.length > inFlight ? null : job.reader.take(size.rows)
+      if (batch) {
+        flights.push(launch(job, batch))
+        // Whoever else asks the server is heard between two batches.
+        await soon()
+        continue
+      }
+      const [oldest] = flights
+      if (flights.length <= inFlight && (await input.more(oldest))) continue
+      if (!oldest) return
+      const pieces = await oldest.pieces
+      flights.shift()
+      oldest.batch.release?.()
+      size.learn()
+      yield inOrder(oldest.batch, pieces)
     }
-    const [oldest] = flights
-    if (flights.length <= inFlight && (await input.more(oldest))) continue
-    if (!oldest) return
-    const pieces = await oldest.pieces
-    flights.shift()
-    oldest.batch.release?.()
-    size.learn()
-    yield inOrder(oldest.batch, pieces)
+  } finally {
+    // Who ends early still has batches at the engine, and the version must not go before them.
+    await Promise.allSettled(flights.map(({ pieces }) => pieces))
   }
 }
 

@@ -260,7 +260,8 @@ describe('a job that was killed', () => {
   test('does not go on with another input, other arguments or another version', async () => {
     bigCsv('changed.csv', 60_000)
     const base = ['score', 'breast-cancer', '--input', path('changed.csv'), '--keep', 'id']
-    const args = [...base, '--output', path('changed.out.csv')]
+    const to = [...base, '--output', path('changed.out.csv')]
+    const args = [...to, '--errors', path('errors.jsonl')]
     // A state on the disk is what a stop at a bad row leaves as well.
     writeFileSync(path('changed.csv'), `${text('changed.csv')}x,y\n`)
     expect((await server.cli(args)).code).toBe(1)
@@ -268,6 +269,8 @@ describe('a job that was killed', () => {
     const other = await server.cli([...args, '--on-error', 'skip'])
     expect([other.code, other.err.includes('other arguments')]).toEqual([1, true])
     expect(other.err).toContain('--restart')
+    const elsewhere = await server.cli([...to, '--errors', path('elsewhere.jsonl')])
+    expect([elsewhere.code, elsewhere.err.includes('other arguments')]).toEqual([1, true])
     await promoteExample(server, 'breast-cancer')
     const version = await server.cli(args)
     expect([version.code, version.err.includes('began with version 1')]).toEqual([1, true])
