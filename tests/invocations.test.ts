@@ -220,6 +220,32 @@ describe('hostile bodies', () => {
     }
   })
 
+  test('rows that are all but empty cost what they are', async () => {
+    const first = JSON.stringify({ a: [1, 2, 3], b: [1, 0, 0] })
+    const iris = '{"sepal_length":5,"sepal_width":3,"petal_length":1,"petal_width":0.2}'
+    const empty = (count: number): string => ',{}'.repeat(count)
+    const send = (model: string, raw: string) => {
+      const headers = { 'content-type': 'application/json' }
+      return ask(`/v1/models/${model}/invocations`, { body: undefined, raw, headers })
+    }
+    const strict = await send('iris', `{"dataframe_records":[${iris}${empty(100_000)}]}`)
+    expectError(strict, 400, 'BAD_REQUEST')
+    expect(strict.body.message).toContain("row 1, column 'sepal_length': must not be null")
+    const schema = { columns: ['p', 'q'].map((name) => ({ name, nullable: true })) }
+    const file = join(import.meta.dir, 'models/identity-float32.onnx')
+    expect((await relais.push('gaps', file, { schema })).status).toBe(201)
+    await relais.promote('gaps', 1, 'Production')
+    const gaps = await send('gaps', `{"dataframe_records":[{"p":1,"q":2}${empty(2)}]}`)
+    const answers = gaps.body.predictions.map(({ y }: any) => y)
+    expect(answers).toEqual([1, 2, null, null, null, null])
+    const many = await send('gaps', `{"dataframe_records":[{"p":1,"q":2}${empty(600_000)}]}`)
+    expectError(many, 400, 'INVALID_PARAMETER_VALUE')
+    expect(many.body.message).toContain('lacks more than 1000000 cells')
+    // One item holds all there is; the others are nothing, and take no part.
+    const instances = await send('multi', `{"instances":[${first}${empty(100_000)}]}`)
+    expect(instances.status).toBe(200)
+  })
+
   test('columns called like members of Object.prototype', async () => {
     const columns = '["__proto__","constructor","toString","hasOwnProperty"]'
     for (const raw of [

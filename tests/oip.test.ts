@@ -399,6 +399,8 @@ describe('JSON', () => {
     ['ragged lists', 'float32', { inputs: [x([[1, 2], [3]])] }, /does not fit the shape/],
     ['a huge shape', 'float32', { inputs: [x([[1, 2], []], [2, 9e8])] }, /does not fit the shape/],
     ['a shape beyond numbers', 'float32', { inputs: [x(four, [2 ** 40, 2 ** 40])] }, /shape must/],
+    ['a huge shape of nothing', 'float32', { inputs: [x([], [2 ** 31, 0])] }, /below 2147483648/],
+    ['a huge shape of nothing, flat', 'float32', { inputs: [x([], [0, 2 ** 40])] }, /shape must/],
     ['a shape below zero', 'float32', { inputs: [x(four, [-2, -2])] }, /shape must be/],
     ['a shape of fractions', 'float32', { inputs: [x(four, [0.5, 8])] }, /shape must be/],
     ['a shape too deep', 'float32', { inputs: [x(four, Array(17).fill(1))] }, /at most 16/],

@@ -247,6 +247,37 @@ describe('§28 rights and audit', () => {
     })
   }
 
+  test('§11 under a protected alias nobody unloads who could not remove it', async () => {
+    const sub = 'off-line'
+    const token = await relais.token('data-scientist', { sub })
+    const lead = await relais.token('ml-lead')
+    await fleet('guarded')
+    for (const alias of ['champion', 'prod-eu']) {
+      await relais.call('PUT', `/api/v1/models/guarded/aliases/${alias}`, { body: { version: 3 } })
+      for (const version of [3, 'blue', alias]) {
+        const { status, body } = await change('unload', 'guarded', { version }, token)
+        expect([alias, version, status, body.code]).toEqual([alias, version, 403, 'access.denied'])
+        expect(body.error).toContain('is protected')
+      }
+      expect(await asked(`guarded/versions/${alias}`)).toEqual([200, '3'])
+      expect((await change('load', 'guarded', { version: 3 }, token)).status).toBe(200)
+      if (alias === 'champion')
+        await relais.call('DELETE', `/api/v1/models/guarded/aliases/${alias}`)
+    }
+    // Later refusals of one caller are folded into one entry.
+    const { body } = await relais.call<any>('GET', '/api/v1/audit?limit=100')
+    const first = body.entries.findLast(({ actor }: any) => actor === sub)
+    expect([first.action, first.object, first.outcome]).toEqual([
+      'version.unload',
+      'model/guarded/version/3',
+      'denied',
+    ])
+    expect((await change('unload', 'guarded', { version: 3 }, lead)).status).toBe(200)
+    await relais.call('DELETE', '/api/v1/models/guarded/aliases/prod-eu')
+    expect((await change('load', 'guarded', { version: 3 })).status).toBe(200)
+    expect((await change('unload', 'guarded', { version: 'blue' }, token)).status).toBe(200)
+  })
+
   test('every change has an entry, every refusal too, and what changed nothing has none', async () => {
     const sub = 'audited'
     const token = await relais.token('ml-lead', { sub })

@@ -60,6 +60,28 @@ describe('§7 the budget of memory', () => {
     }
   }, 30_000)
 
+  test('what is asked for takes the place, and the engine, of the only other version in it', async () => {
+    const probe = await startRelais()
+    const { body: pushed } = await probe.pushExample('iris', 'iris')
+    await probe.close()
+    const one = Math.max(8 << 20, Number(pushed.trial?.memory_bytes ?? 0))
+    const relais = await startRelais({ 'engine-memory': `${Math.ceil((2.5 * one) / 1024)}KB` })
+    try {
+      await serveIris(relais)
+      for (let version = 2; version <= 4; version += 1) await relais.pushExample('iris', 'iris')
+      for (const version of [2, 3, 4, 2]) {
+        const at = `versions/${version}`
+        const { status, body } = await relais.predict('iris', [iris.rows[0]], { at })
+        expect([version, status, body.model_version]).toEqual([version, 200, String(version)])
+      }
+      // The registry's queue still moves.
+      expect((await relais.promote('iris', 4, 'Production')).status).toBe(200)
+      expect((await relais.predict('iris', [iris.rows[0]])).body.model_version).toBe('4')
+    } finally {
+      await relais.close()
+    }
+  }, 20_000)
+
   test('a version that was loaded on demand is gone once it is deleted', async () => {
     const relais = await startRelais()
     try {

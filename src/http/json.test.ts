@@ -5,7 +5,10 @@ import { readJsonBody } from './json.ts'
 
 const most = 1 << 20
 
-function bodyOf(text: string, headers: Record<string, string> = {}): Request {
+function bodyOf(
+  text: string | Uint8Array<ArrayBuffer>,
+  headers: Record<string, string> = {},
+): Request {
   const length = String(Buffer.byteLength(text))
   return new Request('http://localhost/', {
     method: 'POST',
@@ -84,6 +87,27 @@ describe('what cannot be read', () => {
       expect(await codeOf(readJsonBody(stream, most, wide))).toBe('request.too-large')
     })
   }
+
+  test('what is no UTF-8 is refused, however short; U+FFFD that was sent is kept', async () => {
+    const wrong: [string, number[]][] = [
+      ['a byte of another encoding', [0xfc]],
+      ['half a character', [0xf0, 0x9f, 0x98]],
+      ['a surrogate', [0xed, 0xa0, 0x80]],
+      ['a longer form', [0xc0, 0xaf]],
+    ]
+    for (const pad of [0, 2000]) {
+      const textOf = (bytes: number[]): Uint8Array<ArrayBuffer> =>
+        new Uint8Array([0x22, ...bytes, ...Array(pad).fill(0x20), 0x22])
+      for (const [what, bytes] of wrong) {
+        const code = await codeOf(readJsonBody(bodyOf(textOf(bytes)), most, false))
+        expect([pad, what, code]).toEqual([pad, what, 'request.malformed'])
+      }
+      const kept = await readJsonBody(bodyOf(textOf([0xef, 0xbf, 0xbd])), most, false)
+      expect(kept).toBe(`\uFFFD${' '.repeat(pad)}`)
+    }
+    const packed = bodyOf(new Uint8Array([0x1f, 0x8b, 8]), { 'content-encoding': 'gzip' })
+    expect(await codeOf(readJsonBody(packed, most, false))).toBe('request.media-type')
+  })
 
   test('keys of Object.prototype are data', async () => {
     const value = (await read('{"__proto__": {"polluted": 1}}', true)) as object

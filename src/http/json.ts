@@ -6,7 +6,7 @@ import { demandPlain, readBody } from './request.ts'
 const deepest = 64
 /** Below this, no nesting can hurt; above, JSON.parse would turn a bomb into gigabytes. */
 const worthScanning = 16_384
-/** Below this, bytes are not worth asking for. */
+/** Below this, a body becomes text at once. */
 const short = 1024
 
 /** Throws when lists and objects are nested too deep. Brackets inside strings count too: cheap. */
@@ -52,13 +52,25 @@ function parseText(text: string, wide: boolean): unknown {
   return wide && /[\d.]{16}/.test(text) ? parseExactly(text, exact) : (JSON.parse(text) as unknown)
 }
 
+/** Not `Request.text`, which would put U+FFFD for what is no UTF-8 without a word. */
+function textOf(request: Request, bytes: Uint8Array): string {
+  try {
+    return strictly.decode(bytes)
+  } catch {
+    demandPlain(request)
+    throw malformed()
+  }
+}
+
 /**
  * The body as text when it is short, else as bytes. No async function of its own, because short bodies
- * are the hot path. Throws `request.too-large` or `request.media-type`.
+ * are the hot path. Throws `request.too-large`, `request.media-type` or `request.malformed`.
  */
 export function readJsonText(request: Request, most: number): Promise<string | Uint8Array> {
   const declared = request.headers.get('content-length')
-  if (declared !== null && Number(declared) <= short) return request.text()
+  if (declared !== null && Number(declared) <= short) {
+    return request.bytes().then((bytes) => textOf(request, bytes))
+  }
   demandPlain(request)
   return readBody(request, most)
 }

@@ -193,6 +193,19 @@ describe('the queue', () => {
     expect(batcher.waiting).toBe(0)
   })
 
+  test('deadlines are kept in any order, and what is left keeps its own', () => {
+    const batcher = batcherOf(true)
+    const asked = [1000, 5, 500].map((deadline, at) => ask([[at]], { deadline }))
+    for (const one of asked) batcher.push(one)
+    batcher.expire(100)
+    expect(asked.map(({ fault }) => fault?.code)).toEqual([
+      undefined,
+      'inference.deadline',
+      undefined,
+    ])
+    expect((batcher.take(100) as Batch).requests).toEqual([asked[0]!, asked[2]!])
+  })
+
   test('a wait that will be too long is refused, but never on an estimate alone', () => {
     const batcher = batcherOf(true)
     // 100 ms a row; 1 s is the longest wait, of which the oldest must have waited a quarter.

@@ -186,14 +186,16 @@ export class Batcher {
     return (id) => this.encode(id, [request], request.rows)
   }
 
-  /** Refuses what has waited past its deadline; in a queue the oldest is at the head. */
+  /** Refuses what has waited past its deadline, which is not the same for all. */
   expire(now: number): void {
-    for (;;) {
-      const next = this.queue[this.head]
-      if (next === undefined || next.deadline > now) return
-      this.head += 1
-      this.rowsWaiting -= next.rows
-      next.reject(tooLate())
+    let late = 0
+    for (let at = this.head; at < this.queue.length; at += 1) {
+      if ((this.queue[at] as PredictRequest).deadline <= now) late += 1
+    }
+    if (late === 0) return
+    for (const request of this.takeAll()) {
+      if (request.deadline > now) this.push(request)
+      else request.reject(tooLate())
     }
   }
 

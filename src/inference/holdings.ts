@@ -4,9 +4,10 @@ import type { VersionRow } from '../db/tables.ts'
 import type { Storage } from '../storage/storage.ts'
 import type { Metrics } from '../telemetry/metrics.ts'
 import { Deployment, isHeavy, memoryOf } from './deployment.ts'
+import type { Lane } from './lane.ts'
 import { Budget, Lanes, type LanesOptions } from './lanes.ts'
 
-export interface HoldingsOptions extends Omit<LanesOptions, 'find'> {
+export interface HoldingsOptions extends Omit<LanesOptions, 'find' | 'onBulkClosed'> {
   storage: Storage
   metrics: Metrics
   /** Threads of a heavy version. */
@@ -40,12 +41,15 @@ export class Holdings {
   private readonly asked = new Map<string, Deployment>()
   /** Versions that are loaded for a move or a request under way, and by how many of them. */
   private readonly pinned = new Map<string, number>()
+  /** Versions of which the lane of jobs has a copy. */
+  private readonly copied = new Set<Deployment>()
 
   constructor(options: HoldingsOptions) {
     this.options = options
     this.budget = new Budget(options.memory)
     this.lanes = new Lanes({
       ...options,
+      onBulkClosed: () => this.forgetCopies(),
       find: (handle) =>
         [...this.held.values()].find((h) => h.deployment.handle === handle)?.deployment,
     })
@@ -98,19 +102,17 @@ export class Holdings {
     row: VersionRow,
     production: boolean,
   ): Promise<{ deployment: Deployment; why: string | null }> {
-    const lane = this.lanes.laneFor(row, production)
-    const key = keyOf(row, lane.key)
+    const laneKey = this.lanes.keyFor(row, production)
+    const key = keyOf(row, laneKey)
     const known = this.held.get(key)
     if (known) {
       known.deployment.retiring = false
       return { deployment: known.deployment, why: await known.ready }
     }
     const { storage, metrics, threads, longestWait } = this.options
-    this.budget.reserve(
-      memoryOf(row),
-      () => this.leastUsed(),
-      (victim) => this.unload(victim),
-    )
+    this.reserve(memoryOf(row))
+    // Only now: what had to go may have taken the lane with it.
+    const lane = this.lanes.open(laneKey)
     const deployment = new Deployment(model, row, {
       lane,
       metrics,
@@ -118,18 +120,41 @@ export class Holdings {
       threads: isHeavy(row) ? threads : 1,
       longestWait,
       runAlone: (who, request) => this.lanes.blame.runAlone(who, request),
-      bulk: (who) => this.lanes.bulk(who),
+      bulk: (who) => this.bulkLane(who),
     })
     const ready = deployment.load().then((answer) => {
       held.loading = false
       if (answer.ok) return null
       this.held.delete(key)
       this.budget.free(deployment.memory)
+      this.lanes.closeEmpty(lane)
       return answer.reason ?? 'the version could not be loaded'
     })
     const held: Held = { deployment, ready, loading: true }
     this.held.set(key, held)
     return { deployment, why: await ready }
+  }
+
+  private reserve(bytes: number): void {
+    this.budget.reserve(
+      bytes,
+      () => this.leastUsed(),
+      (victim) => this.unload(victim),
+    )
+  }
+
+  /** The lane for a job over many rows; a copy of the version there takes memory of its own. */
+  private bulkLane(deployment: Deployment): Lane {
+    if (!isHeavy(deployment.row) && !this.copied.has(deployment)) {
+      this.reserve(deployment.memory)
+      this.copied.add(deployment)
+    }
+    return this.lanes.bulk(deployment)
+  }
+
+  private forgetCopies(): void {
+    for (const { memory } of this.copied) this.budget.free(memory)
+    this.copied.clear()
   }
 
   /** Like `ensure`, with a lack of memory as one more reason. */
@@ -163,7 +188,8 @@ export class Holdings {
   /** Loaded on demand, used by nobody now, longest ago. */
   private leastUsed(): Deployment | undefined {
     return [...this.asked.values()]
-      .filter((deployment) => deployment.holds === 0 && !this.options.isRouted(deployment))
+      .filter(({ holds, row }) => holds === 0 && !this.pinned.has(row.id))
+      .filter((deployment) => !this.options.isRouted(deployment))
       .sort((a, b) => a.lastUsed - b.lastUsed)[0]
   }
 
@@ -174,6 +200,7 @@ export class Holdings {
     const asked = askedKey(deployment.row)
     if (this.asked.get(asked) === deployment) this.asked.delete(asked)
     this.budget.free(deployment.memory)
+    if (this.copied.delete(deployment)) this.budget.free(deployment.memory)
     this.lanes.letGo(deployment)
   }
 }

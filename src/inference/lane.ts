@@ -34,6 +34,8 @@ type Flight =
   | { kind: 'load'; order: LoadOrder; since: number }
   | { kind: 'unload'; since: number }
 
+const closedAnswer: LoadAnswer = { ok: false, reason: 'its engine was closed meanwhile' }
+
 interface Refusal {
   message: string
   memory: boolean
@@ -92,6 +94,7 @@ export class Lane {
   hold(order: LoadOrder): Promise<LoadAnswer> {
     const known = this.residents.get(order.handle)
     if (known) return known.settled.promise
+    if (this.closed) return Promise.resolve(closedAnswer)
     const settled = Promise.withResolvers<LoadAnswer>()
     const resident: Resident = { order, state: 'waiting', settled }
     this.residents.set(order.handle, resident)
@@ -114,8 +117,11 @@ export class Lane {
 
   /** Puts a request's batcher in the queue for the engine. */
   submit(batcher: Batcher, request: PredictRequest): void {
+    if (this.closed)
+      throw new Fault('engine.lost', 'The version was unloaded meanwhile; try again.')
     batcher.push(request)
-    if (batcher.waiting === 1) this.turns.push(batcher)
+    // One that was emptied by force is still there.
+    if (batcher.waiting === 1 && !this.turns.includes(batcher)) this.turns.push(batcher)
     this.pumpSoon()
   }
 
@@ -128,6 +134,7 @@ export class Lane {
     this.closed = true
     clearInterval(this.watch)
     this.engine?.kill('stopped')
+    for (const { settled } of this.residents.values()) settled.resolve(closedAnswer)
     const gone = new Fault('service.draining', 'The server is shutting down.')
     for (const batcher of this.turns) for (const request of batcher.takeAll()) request.reject(gone)
     this.turns = []

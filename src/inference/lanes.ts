@@ -18,6 +18,8 @@ export interface LanesOptions {
   log: Log
   metrics: Metrics
   quarantine: (deployment: Deployment, reason: string) => void
+  /** The copies that jobs used are gone. */
+  onBulkClosed: () => void
   /** The deployment of a handle, for blame at a load. */
   find: (handle: number) => Deployment | undefined
 }
@@ -44,7 +46,7 @@ export class Lanes {
   constructor(options: LanesOptions) {
     this.options = options
     this.blame = new Blame({
-      open: (key) => this.lane(key),
+      open: (key) => this.open(key),
       present: (key) => this.lanes.get(key),
       quarantine: options.quarantine,
     })
@@ -57,16 +59,16 @@ export class Lanes {
    * Light Production versions share one engine, all other light ones another, so that what is only
    * tried out cannot harm Production; a heavy one has its own.
    */
-  laneFor(row: VersionRow, production: boolean): Lane {
-    if (isHeavy(row)) return this.lane(`version-${row.id}${production ? '-live' : ''}`)
-    return this.lane(production ? 'live' : 'side')
+  keyFor(row: VersionRow, production: boolean): string {
+    if (isHeavy(row)) return `version-${row.id}${production ? '-live' : ''}`
+    return production ? 'live' : 'side'
   }
 
   /** The lane for a job over many rows, with the version loaded or loading: its own, or one that jobs share. */
   bulk(deployment: Deployment): Lane {
     if (isHeavy(deployment.row)) return deployment.lane
     this.bulkUsed = performance.now()
-    const lane = this.lane(bulkKey)
+    const lane = this.open(bulkKey)
     // Frames are worked on in order, so runs may follow the load at once.
     void lane.hold(deployment.order)
     return lane
@@ -78,14 +80,18 @@ export class Lanes {
     this.blame.forget(deployment)
     this.lanes.get(bulkKey)?.drop(handle)
     lane.drop(handle)
-    if (lane.residentCount === 0 && lane.key !== 'live') {
-      this.lanes.delete(lane.key)
-      lane.close()
-      return
-    }
+    if (this.closeEmpty(lane)) return
     const count = (this.unloads.get(lane.key) ?? 0) + 1
     this.unloads.set(lane.key, count % unloadsBeforeFresh)
     if (count === unloadsBeforeFresh) lane.recycle()
+  }
+
+  /** Ends a lane that holds nothing any more, unless it is the one that Production shares. */
+  closeEmpty(lane: Lane): boolean {
+    if (lane.residentCount > 0 || lane.key === 'live') return false
+    if (this.lanes.get(lane.key) === lane) this.lanes.delete(lane.key)
+    lane.close()
+    return true
   }
 
   get running(): { key: string; pid: number; memory: number }[] {
@@ -104,6 +110,7 @@ export class Lanes {
     if (bulk && performance.now() - this.bulkUsed > wardRest) {
       this.lanes.delete(bulkKey)
       bulk.close()
+      this.options.onBulkClosed()
     }
     for (const key of wardKeys) {
       const lane = this.lanes.get(key)
@@ -115,7 +122,8 @@ export class Lanes {
     }
   }
 
-  private lane(key: string): Lane {
+  /** The lane of a key, started when it is not there. */
+  open(key: string): Lane {
     const known = this.lanes.get(key)
     if (known) return known
     const { home, memory, runTimeout, loadTimeout } = this.options

@@ -20,7 +20,7 @@ export interface BatchTally {
   output: Tally
 }
 
-/** Sizes beyond so many different ones are not told apart from the last. */
+/** Of sizes beyond so many different ones nothing is told. */
 const mostSizes = 256
 
 export class Statistics {
@@ -44,6 +44,7 @@ export class Statistics {
     this.inferences += rows
     this.lastInference = Date.now()
     const tally = this.batches.get(rows) ?? this.begin(rows)
+    if (tally === undefined) return
     tally.input.add(times.input)
     tally.infer.add(times.infer)
     tally.output.add(times.output)
@@ -62,9 +63,8 @@ export class Statistics {
     this.fail.add(millis * 1000)
   }
 
-  private begin(rows: number): BatchTally {
-    const last = this.batches.size >= mostSizes ? [...this.batches.values()].at(-1) : undefined
-    if (last) return last
+  private begin(rows: number): BatchTally | undefined {
+    if (this.batches.size >= mostSizes) return undefined
     const tally = { input: new Tally(), infer: new Tally(), output: new Tally() }
     this.batches.set(rows, tally)
     return tally

@@ -10,16 +10,10 @@ const missing: ReadonlySet<string> = new Set(
   ).split(','),
 )
 
-const truths: Record<string, boolean | undefined> = {
-  true: true,
-  True: true,
-  TRUE: true,
-  false: false,
-  False: false,
-  FALSE: false,
-  1: true,
-  0: false,
-}
+const truths: ReadonlyMap<string, boolean> = new Map([
+  ...['true', 'True', 'TRUE', '1'].map((word) => [word, true] as const),
+  ...['false', 'False', 'FALSE', '0'].map((word) => [word, false] as const),
+])
 
 const decimal = /^[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?$/
 const integer = /^[+-]?\d{1,20}$/
@@ -30,7 +24,7 @@ function cell(text: string, type: ElementType | undefined): unknown {
   const kind = type === undefined ? 'string' : elements[type].kind
   if (kind === 'string') return text
   const word = text.trim()
-  if (kind === 'bool') return truths[word] ?? text
+  if (kind === 'bool') return truths.get(word) ?? text
   if (kind === 'float') return decimal.test(word) ? Number(word) : text
   if (!integer.test(word)) return text
   const value = Number(word)

@@ -1,13 +1,18 @@
 // DataFrames as they travel: `dataframe_split`, `dataframe_records`, and the rows of a CSV file.
 import { Fault } from '../core/fault.ts'
+import { mostFlaws } from '../onnx/check.ts'
 
 export interface Frame {
   /** Column names in order; null when the payload names none. */
   names: readonly string[] | null
   /** Number of columns. */
   width: number
-  /** Rows with the cells of these columns in this order; a cell that a row lacks is null. */
-  pick(names: readonly string[]): unknown[][]
+  /**
+   * Rows with the cells of these columns in this order; a cell that a row lacks is null. `demanded`:
+   * columns that take no null; the rows end where so many cells of theirs are null that no more
+   * faults are listed.
+   */
+  pick(names: readonly string[], demanded?: ReadonlySet<string>): unknown[][]
   /** Rows as they came. */
   rows(): unknown[][]
 }
@@ -17,6 +22,38 @@ export const invalid = (message: string): Fault =>
 
 const isObject = (value: unknown): value is Record<string, unknown> =>
   typeof value === 'object' && value !== null && !Array.isArray(value)
+
+/** `{}` is three bytes for a whole row, so what rows leave out must not grow with the body. */
+const mostAbsent = 1_000_000
+
+/** See `Frame.pick`. `cellOf`: a row's cell for the column at a place of `names`, if it has one. */
+function gather<Row>(
+  rows: readonly Row[],
+  names: readonly string[],
+  demanded: ReadonlySet<string>,
+  cellOf: (row: Row, at: number) => unknown,
+): unknown[][] {
+  const strict = names.map((name) => demanded.has(name))
+  const gathered: unknown[][] = []
+  let absent = 0
+  let refused = 0
+  for (const row of rows) {
+    const cells = names.map((_, at) => {
+      const cell = cellOf(row, at)
+      if (cell === undefined) absent += 1
+      if ((cell ?? null) === null && strict[at] === true) refused += 1
+      return cell ?? null
+    })
+    gathered.push(cells)
+    if (refused >= mostFlaws) break
+    if (absent > mostAbsent) {
+      throw new Fault('input.invalid', `The DataFrame lacks more than ${mostAbsent} cells.`)
+    }
+  }
+  return gathered
+}
+
+const none: ReadonlySet<string> = new Set()
 
 /** A frame of lists. Throws when a name occurs twice or a row is too long. */
 export function listFrame(names: readonly string[] | null, rows: unknown[][]): Frame {
@@ -32,11 +69,11 @@ export function listFrame(names: readonly string[] | null, rows: unknown[][]): F
   return {
     names,
     width: names.length,
-    pick: (wanted) => {
+    pick: (wanted, demanded = none) => {
       const order = wanted.map((name) => places.get(name) ?? -1)
       const asTheyAre = order.length === names.length && order.every((from, to) => from === to)
       if (asTheyAre && rows.every((row) => row.length === names.length)) return rows
-      return rows.map((row) => order.map((from) => row[from] ?? null))
+      return gather(rows, wanted, demanded, (row, at) => row[order[at] ?? -1])
     },
     rows: () => rows,
   }
@@ -91,7 +128,10 @@ export function recordsFrame(value: unknown): Frame {
   }
   if (!value.every(isObject)) throw invalid('Records must be all objects or all lists.')
   const names = [...new Set(value.flatMap((record) => Object.keys(record)))]
-  const pick = (wanted: readonly string[]): unknown[][] =>
-    value.map((record) => wanted.map((name) => (Object.hasOwn(record, name) ? record[name] : null)))
+  const pick: Frame['pick'] = (wanted, demanded = none) =>
+    gather(value, wanted, demanded, (record, at) => {
+      const name = wanted[at] ?? ''
+      return Object.hasOwn(record, name) ? record[name] : undefined
+    })
   return { names, width: names.length, pick, rows: () => pick(names) }
 }

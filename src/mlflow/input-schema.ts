@@ -54,6 +54,8 @@ export class InputSchema {
   private readonly inputNames: readonly string[]
   /** Columns that somebody named; empty where the signature is one of tensors. */
   private readonly columns: readonly string[]
+  /** Those of them that take no null. */
+  private readonly demanded: ReadonlySet<string>
   private readonly types: ReadonlyMap<string, ElementType>
 
   constructor(deployment: Deployment) {
@@ -68,6 +70,7 @@ export class InputSchema {
       schema.columns.some(({ name, input }) => name !== input)
     const columns = madeUp ? [] : schema.columns
     this.columns = columns.map((column) => column.name)
+    this.demanded = new Set(columns.filter((c) => c.nullable !== true).map((c) => c.name))
     this.types = new Map(
       (columns.length > 0 ? columns : signature.inputs).map(({ name, type }) => [name, type]),
     )
@@ -88,7 +91,7 @@ export class InputSchema {
       return this.rows(frame.rows())
     }
     this.demandAll(columns, new Set(frame.names))
-    return this.rows(frame.pick(columns))
+    return this.rows(frame.pick(columns, this.demanded))
   }
 
   /** `instances`: a tensor in row form, or a list of objects by column or input name. */
@@ -97,18 +100,21 @@ export class InputSchema {
       typeof item === 'object' && item !== null && !Array.isArray(item)
     if (!Array.isArray(value) || !isObject(value[0])) return this.values(value)
     if (!value.every(isObject)) throw invalid('Instances must be all objects or all lists.')
-    const collected: Named = Object.create(null) as Named
-    const lengths = new Set<number>()
-    for (const name of new Set([...this.columns, ...this.inputNames])) {
-      const own = value.filter((item) => Object.hasOwn(item, name)).map((item) => item[name])
-      if (own.length === 0) continue
-      lengths.add(own.length)
-      collected[name] = own
+    const wanted = new Set([...this.columns, ...this.inputNames])
+    const collected = new Map<string, unknown[]>()
+    // What items have is looked through, not what they could have: `{}` must cost no more than it is.
+    for (const item of value) {
+      for (const name of Object.keys(item)) {
+        if (!wanted.has(name)) continue
+        const list = collected.get(name)
+        if (list) list.push(item[name])
+        else collected.set(name, [item[name]])
+      }
     }
-    if (lengths.size > 1) {
+    if (new Set([...collected.values()].map((list) => list.length)).size > 1) {
       throw invalid('The length of values for each input/column name are not the same')
     }
-    return this.named(collected)
+    return this.named(Object.fromEntries(collected))
   }
 
   /** `inputs`: an object by column or input name, or the tensor of a model with one input. */

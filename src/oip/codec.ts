@@ -74,13 +74,17 @@ function namedList(value: unknown, what: string): { name: string; members: Membe
   })
 }
 
+/** No list and no buffer has as many entries, so neither may a tensor that is empty otherwise. */
+const dimEnd = 2 ** 31
+
 function readShape(value: unknown, input: string): number[] {
   const isShape =
     Array.isArray(value) &&
     value.length <= mostDims &&
-    value.every((dim) => Number.isSafeInteger(dim) && (dim as number) >= 0)
+    value.every((dim) => Number.isSafeInteger(dim) && dim >= 0 && dim < dimEnd)
   if (!isShape || !Number.isSafeInteger(countOf(value as number[]))) {
-    throw wrong(`Input ${input}: shape must be a list of at most ${mostDims} whole numbers.`)
+    const what = `at most ${mostDims} whole numbers below ${dimEnd}`
+    throw wrong(`Input ${input}: shape must be a list of ${what}.`)
   }
   return value as number[]
 }

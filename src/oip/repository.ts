@@ -8,12 +8,13 @@ import type { Principal } from '../core/principal.ts'
 import { type ModelRow, models, type VersionRow, versions } from '../db/tables.ts'
 import { demandServable, type Deployments } from '../inference/deployments.ts'
 import { maySee } from '../inference/predict.ts'
+import { guardAliasesOf } from '../registry/aliases.ts'
 import { findModel, findVersion, type Registry } from '../registry/registry.ts'
 import { liveIn, type Stage } from '../registry/stages.ts'
 import { resolveVersion } from '../registry/versions.ts'
 import { readParameters } from './parameters.ts'
 
-export interface Repository extends Pick<Registry, 'db' | 'audit' | 'access'> {
+export interface Repository extends Pick<Registry, 'db' | 'audit' | 'access' | 'config'> {
   deployments: Deployments
 }
 
@@ -140,6 +141,7 @@ export async function unloadVersion(
 ): Promise<void> {
   const at = { name, action: 'version.unload' }
   const row = await admit(s, ctx, at, body)
+  await guardAliasesOf(s, ctx, at, row)
   s.deployments.demandUnloadable(name, row)
   await record(s, ctx, at, row)
   await s.deployments.unload(name, row)

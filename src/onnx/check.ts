@@ -3,7 +3,8 @@ import { Fault, type Flaw } from '../core/fault.ts'
 import type { Column } from './signature.ts'
 import { elements, type ElementType } from './tensor.ts'
 
-const mostFlaws = 50
+/** So many faults are listed; nothing needs to look for more. */
+export const mostFlaws = 50
 
 /** Escapes a name for use in a JSON pointer (RFC 6901). */
 export const escapePointer = (name: string): string =>

@@ -46,12 +46,21 @@ function isJsonNumber(bytes: Uint8Array, from: number, end: number): boolean {
   return false
 }
 
-/** JSON knows neither 01 nor .5. */
-const isWhole = (digits: number, isZero: boolean): boolean =>
-  digits === 1 || (digits > 1 && !isZero)
+/**
+ * May digits that were put together in an int32 stand for the number? `length` of it, `whole` digits
+ * before its point, its `first` byte, and the `next` one behind it, less the code of 0. JSON knows neither
+ * 01 nor .5 nor 5., and only a comma or a bracket ends a cell here.
+ */
+function isShort(length: number, whole: number, first: number, next: number): boolean {
+  const digits = length > whole ? length - 1 : length
+  if (digits > shortDigits || length === whole + 1) return false
+  if (whole === 0 || (whole > 1 && first === zero)) return false
+  return next === comma - zero || next === close - zero
+}
 
-/** A comma or a closing bracket, less the code of 0. */
-const endsCell = (digit: number): boolean => digit === comma - zero || digit === close - zero
+const lies = (value: number, low: number, high: number): boolean => value >= low && value <= high
+
+const delimiter = (isLast: boolean): number => (isLast ? close : comma)
 
 const isSpace = (byte: number | undefined): boolean =>
   byte === 32 || byte === 10 || byte === 13 || byte === 9
@@ -151,53 +160,48 @@ export class PlainRows {
   /** Stores the list that begins at `from`; returns what is behind it, or -1. */
   private row(bytes: Uint8Array, from: number, row: number, data: readonly Float32Array[]): number {
     const { slots, indices, widths, lows, highs } = this
-    const count = slots.length
+    const last = slots.length - 1
     if (bytes[from] !== open) return -1
     let at = from + 1
-    for (let cell = 0; cell < count; cell += 1) {
+    // Short numbers in one loop without calls: split up, it takes half as long again.
+    for (let cell = 0; cell <= last; cell += 1) {
       while (bytes[at] === space) at += 1
-      let value = this.short(bytes, at)
-      if (Number.isNaN(value)) value = this.long(bytes, at)
-      if (!(value >= (lows[cell] as number) && value <= (highs[cell] as number))) return -1
-      const place = row * (widths[cell] as number) + (indices[cell] as number)
-      ;(data[slots[cell] as number] as Float32Array)[place] = value
-      at = this.end + 1
-      if (bytes[at - 1] !== comma) return cell === count - 1 && bytes[at - 1] === close ? at : -1
-    }
-    return -1
-  }
-
-  /** A number of few digits that ends its cell; NaN for any other. `end` is behind it. */
-  private short(bytes: Uint8Array, from: number): number {
-    const first = bytes[from] === minus ? from + 1 : from
-    let at = first
-    // One subtraction tells digits (0 to 9) and a point (-2) from all else.
-    let digit = (bytes[at] as number) - 48
-    const isZero = digit === 0
-    let digits = 0
-    while (digit >>> 0 < 10) {
-      digits = (Math.imul(digits, 10) + digit) | 0
-      at += 1
-      digit = (bytes[at] as number) - 48
-    }
-    const whole = at - first
-    let marks = 0
-    if (digit === -2) {
-      marks = at + 1
-      at = marks
-      digit = (bytes[at] as number) - 48
+      const begin = at
+      const sign = bytes[at] === minus ? -1 : 1
+      at += (1 - sign) >> 1
+      const first = at
+      // One subtraction tells digits (0 to 9), a point (-2) and all else apart.
+      let digit = (bytes[at] as number) - zero
+      let digits = 0
       while (digit >>> 0 < 10) {
         digits = (Math.imul(digits, 10) + digit) | 0
         at += 1
-        digit = (bytes[at] as number) - 48
+        digit = (bytes[at] as number) - zero
       }
+      const whole = at - first
+      let decimals = 0
+      if (digit === -2) {
+        at += 1
+        digit = (bytes[at] as number) - zero
+        while (digit >>> 0 < 10) {
+          digits = (Math.imul(digits, 10) + digit) | 0
+          at += 1
+          digit = (bytes[at] as number) - zero
+        }
+        decimals = at - first - whole - 1
+      }
+      let value = (sign * digits) / (powers[decimals] as number)
+      if (!isShort(at - first, whole, bytes[first] as number, digit)) {
+        value = this.long(bytes, begin)
+        at = this.end
+      }
+      if (!lies(value, lows[cell] as number, highs[cell] as number)) return -1
+      const place = row * (widths[cell] as number) + (indices[cell] as number)
+      ;(data[slots[cell] as number] as Float32Array)[place] = value
+      if (bytes[at] !== delimiter(cell === last)) return -1
+      at += 1
     }
-    this.end = at
-    const decimals = marks === 0 ? 0 : at - marks
-    if (whole + decimals > shortDigits || !endsCell(digit)) return Number.NaN
-    if (marks === at || !isWhole(whole, isZero)) return Number.NaN
-    const value = digits / (powers[decimals] as number)
-    return first === from ? value : -value
+    return at
   }
 
   /** A number of any length in any notation of JSON's, NaN when there is none. */

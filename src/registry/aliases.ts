@@ -47,6 +47,25 @@ async function guardAlias(
   if (why !== null) await s.access.refuse(ctx, at.action, `model/${at.name}/alias/${at.alias}`, why)
 }
 
+/** Refuses to take a version off line under an alias that the caller may not remove either (§11). */
+export async function guardAliasesOf(
+  s: Pick<Registry, 'db' | 'access' | 'config'>,
+  ctx: Context,
+  at: { name: string; action: string },
+  row: VersionRow,
+): Promise<void> {
+  const { modelId, version } = row
+  const rows = await s.db.read
+    .select({ alias: aliases.alias })
+    .from(aliases)
+    .where(and(eq(aliases.modelId, modelId), eq(aliases.version, version)))
+  for (const { alias } of rows) {
+    const why = aliasRefusal(ctx, alias, { holder: row }, s.config['protected-aliases'])
+    const object = `model/${at.name}/version/${version}`
+    if (why !== null) await s.access.refuse(ctx, at.action, object, why)
+  }
+}
+
 export async function setAlias(
   s: Registry,
   ctx: Context,

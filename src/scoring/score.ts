@@ -13,7 +13,7 @@ import { Sink } from './sink.ts'
 /** Batches at the engine: while one runs, the next waits there and the one after is being read. */
 const inFlight = 2
 /** What a batch may take of the engine that jobs share, and of a heavy model's, which requests use, too. */
-const lightMillis = 16
+const lightMillis = 4
 const heavyMillis = 50
 const mostRows = 4096
 const firstRows = 64
