@@ -148,7 +148,7 @@ describe('results', () => {
 
 test.each([
   [200, 1],
-  [2, 8],
+  [2, 2],
   [0.01, 64],
 ])('a model that takes %p ms for a row begins with batches of %p', async (millis, first) => {
   const name = `slow-${first}`
