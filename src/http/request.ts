@@ -29,6 +29,8 @@ export class Exchange implements Context {
   logged = ''
   /** True when the answer carries the common headers already. */
   sealed = false
+  /** The work that goes on behind an answer that has begun; it never fails. */
+  rest: Promise<void> | null = null
   private readonly peer: (request: Request) => string
   private trace = ''
 

@@ -41,6 +41,7 @@ const uploadPath = /^\/api\/v1\/models\/[^/]+\/versions$/
 const idleSeconds = 60
 /** Milliseconds between two looks at whether all answers have left. */
 const drainPoll = 10
+const longestFlush = 1000
 
 /** HTTP/1.0 probes send no Host; their URL is a bare path, which nothing behind would parse. */
 function absolute(request: Request): Request {
@@ -106,6 +107,7 @@ export class HttpServer {
   private readonly options: ServerOptions
   private readonly series: (exchange: Exchange, status: number) => RouteSeries
   private server: Server<undefined> | null = null
+  private inFlight = 0
   private draining = false
 
   constructor(options: ServerOptions) {
@@ -135,23 +137,26 @@ export class HttpServer {
     // No new connections from here on; those that are open are told to close with their answer.
     void this.server?.stop(false)
     while (this.inFlight > 0 && performance.now() < late) await Bun.sleep(drainPoll)
+    // The last bytes leave; a connection that ended unnoticed would count for ever.
+    const flushed = Math.min(late, performance.now() + longestFlush)
+    while ((this.server?.pendingRequests ?? 0) > 0 && performance.now() < flushed) {
+      await Bun.sleep(drainPoll)
+    }
     await this.server?.stop(true)
-  }
-
-  /** Requests whose answer has not left to its last byte. */
-  private get inFlight(): number {
-    return this.server?.pendingRequests ?? 0
   }
 
   /** The whole path of one request. Public so that tests need no socket. */
   async answer(request: Request): Promise<Response> {
     const exchange = new Exchange(request, pathOf(request.url), this.peer)
+    this.inFlight += 1
     let response: Response
     try {
       response = await this.dispatch(exchange)
     } catch (error) {
       response = this.refuse(exchange, error)
     }
+    if (exchange.rest) void exchange.rest.then(() => (this.inFlight -= 1))
+    else this.inFlight -= 1
     this.finish(exchange, response)
     return response
   }

@@ -290,7 +290,7 @@ export function scoreDoor(options: ScoreDoorOptions): Door {
       answered = true
       resolve(response)
     }
-    withDeployment(options, exchange, target, (deployment) =>
+    exchange.rest = withDeployment(options, exchange, target, (deployment) =>
       work(options, exchange, deployment, begun),
     ).catch((error: unknown) => {
       if (!answered) reject(error as Error)
