@@ -102,10 +102,6 @@ export class Lane {
     return settled.promise
   }
 
-  holds(handle: number): boolean {
-    return this.residents.has(handle)
-  }
-
   /** Lets go of a version; the lane goes on. */
   drop(handle: number): void {
     const resident = this.residents.get(handle)
