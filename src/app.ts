@@ -21,6 +21,7 @@ import { predictEntry, scoreEntry } from './inference/openapi.ts'
 import { maySee } from './inference/predict.ts'
 import { predictDoor } from './inference/routes.ts'
 import { prepareChildHome, runSnapshot } from './inference/spawn.ts'
+import { mlflowDoor } from './mlflow/api.ts'
 import { invocationsDoor } from './mlflow/invocations.ts'
 import { oipDoor } from './oip/routes.ts'
 import { closeFoundation, ensureAdminToken, type Foundation, openFoundation } from './parts.ts'
@@ -282,6 +283,7 @@ function mount(parts: Parts): Pick<App, 'server' | 'routes'> {
     invocationsDoor({ ...predictor, defaultModel: config['default-model'] }),
     scoreDoor({ ...predictor, log, pause: config['upload-timeout'] }),
     predictDoor(predictor),
+    mlflowDoor(parts),
     oipDoor({ ...parts, ...predictor, version, isReady }),
   ]
   const api = nativeApi(parts)

@@ -23,6 +23,8 @@ export const rights = [
   'stage:Production',
   'stage:Archived',
   'aliases:write',
+  'runs:read',
+  'runs:write',
   'metrics:read',
   'audit:read',
   'tokens:manage',
@@ -41,6 +43,8 @@ const registry: Right[] = [
   'stage:Staging',
   'stage:Archived',
   'aliases:write',
+  'runs:read',
+  'runs:write',
   'metrics:read',
 ]
 
@@ -49,12 +53,12 @@ const registry: Right[] = [
  * a Production version, other authors' versions, protected aliases) are in `auth/policy.ts`.
  */
 export const grants: Record<Role, ReadonlySet<Right>> = {
-  viewer: new Set<Right>(['models:read', 'metrics:read']),
+  viewer: new Set<Right>(['models:read', 'runs:read', 'metrics:read']),
   predictor: new Set<Right>(['models:predict']),
   'data-scientist': new Set(registry),
   'ml-lead': new Set<Right>([...registry, 'stage:Production']),
   ci: new Set<Right>([...registry, 'stage:Production']),
-  auditor: new Set<Right>(['models:read', 'metrics:read', 'audit:read']),
+  auditor: new Set<Right>(['models:read', 'runs:read', 'metrics:read', 'audit:read']),
   admin: new Set(rights),
 }
 

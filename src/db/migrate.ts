@@ -5,9 +5,11 @@ import { join } from 'node:path'
 
 import start from '../../migrations/sqlite/0000_start.sql' with { type: 'text' }
 import auditAppendOnly from '../../migrations/sqlite/0001_audit_append_only.sql' with { type: 'text' }
+import tracking from '../../migrations/sqlite/0002_tracking.sql' with { type: 'text' }
+import defaultExperiment from '../../migrations/sqlite/0003_default_experiment.sql' with { type: 'text' }
 
 /** In order; a released one is never edited. `PRAGMA user_version` counts those applied. */
-const migrations: readonly string[] = [start, auditAppendOnly]
+const migrations: readonly string[] = [start, auditAppendOnly, tracking, defaultExperiment]
 
 export const schemaVersion = migrations.length
 

@@ -2,6 +2,7 @@
 import { sql } from 'drizzle-orm'
 
 import { type Kit, sqliteKit } from './kits.ts'
+import { trackingTables } from './tracking-tables.ts'
 
 export type Json = Record<string, unknown>
 
@@ -43,7 +44,10 @@ function makeVersions(kit: Kit, models: ReturnType<typeof makeModels>) {
       servability: kit.text('servability').notNull(),
       reason: kit.text('reason'),
       description: kit.text('description').notNull(),
-      /** Digest and size of the bytes that are served; `original*` of those that were uploaded. */
+      /**
+       * Digest and size of the bytes that are served; `original*` of those that were uploaded.
+       * Empty and 0 for a version that holds no ONNX.
+       */
       sha256: kit.text('sha256').notNull(),
       size: kit.int('size').notNull(),
       originalSha256: kit.text('original_sha256').notNull(),
@@ -62,6 +66,10 @@ function makeVersions(kit: Kit, models: ReturnType<typeof makeModels>) {
       createdAt: kit.time('created_at').notNull(),
       updatedAt: kit.time('updated_at').notNull(),
       deletedAt: kit.time('deleted_at'),
+      /** Where an MLflow client says that the version comes from; null for one pushed natively. */
+      source: kit.text('source'),
+      runLink: kit.text('run_link'),
+      loggedModelId: kit.text('logged_model_id'),
     },
     (t) => [
       kit.uniqueIndex('versions_number').on(t.modelId, t.version),
@@ -177,6 +185,7 @@ function accessTables(kit: Kit) {
 }
 
 export const makeTables = (kit: Kit) => ({
+  ...trackingTables(kit),
   ...modelTables(kit),
   ...stageTables(kit),
   ...accessTables(kit),
@@ -185,8 +194,17 @@ export const makeTables = (kit: Kit) => ({
 export const tables = makeTables(sqliteKit)
 export const { models, versions, stages, transitions, lives, aliases, tokens, audit, idempotency } =
   tables
+export const { experiments, experimentTags, runs, runParams, runTags, runMetrics, latestMetrics } =
+  tables
+export const { datasets, runDatasets, runModels, files } = tables
+export const { loggedModels, loggedModelParams, loggedModelTags, loggedModelMetrics } = tables
 
 export type ModelRow = typeof models.$inferSelect
 export type VersionRow = typeof versions.$inferSelect
 export type AuditRow = typeof audit.$inferSelect
 export type TokenRow = typeof tokens.$inferSelect
+export type ExperimentRow = typeof experiments.$inferSelect
+export type RunRow = typeof runs.$inferSelect
+export type MetricRow = typeof latestMetrics.$inferSelect
+export type LoggedModelRow = typeof loggedModels.$inferSelect
+export type FileRow = typeof files.$inferSelect

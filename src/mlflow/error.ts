@@ -20,6 +20,15 @@ const byStatus: Record<number, string | undefined> = {
 const byCode: Partial<Record<FaultCode, string>> = {
   'route.not-found': 'ENDPOINT_NOT_FOUND',
   'inference.failed': 'BAD_REQUEST',
+  'model.exists': 'RESOURCE_ALREADY_EXISTS',
+  'request.page-token': 'INVALID_PARAMETER_VALUE',
+  'storage.full': 'RESOURCE_EXHAUSTED',
+}
+
+/** Where MLflow's status is not ours. Its client repeats 5xx and 429, so what is certain is 4xx. */
+const statusByName: Record<string, number | undefined> = {
+  RESOURCE_ALREADY_EXISTS: 400,
+  INVALID_PARAMETER_VALUE: 400,
 }
 
 /** Flaws of single values, which MLflow meets while it casts them: it calls those BAD_REQUEST. */
@@ -39,7 +48,16 @@ function messageOf({ message, errors }: Fault): string {
   return `Failed to predict data. Error: ${places.join('; ')}`
 }
 
-/** The answer to a fault at a door of MLflow's. 422 is 400 there; types are refused as plain text. */
+/** The answer to a fault at the REST API: registry, tracking and artifacts. */
+export function apiError(fault: Fault): Response {
+  const headers = { ...faultHeaders(fault), 'content-type': 'application/json' }
+  const { code, status, message } = fault
+  const name = byCode[code] ?? byStatus[status] ?? 'INTERNAL_ERROR'
+  const body = JSON.stringify({ error_code: name, message })
+  return new Response(body, { status: statusByName[name] ?? status, headers })
+}
+
+/** The answer to a fault at the scoring door. 422 is 400 there; types are refused as plain text. */
 export function errorResponse(fault: Fault): Response {
   const headers = faultHeaders(fault)
   if (fault.status === 415) {

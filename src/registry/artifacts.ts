@@ -2,10 +2,10 @@
 import { eq } from 'drizzle-orm'
 
 import type { Db } from '../db/db.ts'
-import { models, versions } from '../db/tables.ts'
+import { files, models, versions } from '../db/tables.ts'
 import type { Storage } from '../storage/storage.ts'
 
-/** Digests that a version still needs: deleted things count until `retention` ms have passed. */
+/** Digests that a version or file still needs: deleted versions count until `retention` ms passed. */
 async function neededBlobs(db: Db, retention: number): Promise<Set<string>> {
   const limit = Date.now() - retention
   const rows = await db.read
@@ -21,7 +21,11 @@ async function neededBlobs(db: Db, retention: number): Promise<Set<string>> {
     ({ versionGone, modelGone }) =>
       (versionGone ?? limit) >= limit && (modelGone ?? limit) >= limit,
   )
-  return new Set(kept.flatMap(({ served, uploaded }) => [served, uploaded]))
+  const named = await db.read.select({ sha256: files.sha256 }).from(files)
+  return new Set([
+    ...kept.flatMap(({ served, uploaded }) => [served, uploaded]),
+    ...named.map(({ sha256 }) => sha256),
+  ])
 }
 
 export class BlobKeeper {

@@ -35,6 +35,10 @@ export interface VersionInput {
   params?: Record<string, string> | undefined
   gitCommit?: string | undefined
   runId?: string | undefined
+  /** As an MLflow client gave them. */
+  source?: string | undefined
+  runLink?: string | undefined
+  loggedModelId?: string | undefined
 }
 
 /** What intake and trial found out about the bytes. */
@@ -77,6 +81,9 @@ export async function insertVersion(
     params: input.params ?? {},
     gitCommit: input.gitCommit ?? null,
     runId: input.runId ?? null,
+    source: input.source ?? null,
+    runLink: input.runLink ?? null,
+    loggedModelId: input.loggedModelId ?? null,
     quarantinedAt: null,
     quarantineReason: null,
     createdBy: ctx.principal.sub,

@@ -1,0 +1,146 @@
+// The fields of a call, from its query or its JSON body, with MLflow's words for what is wrong.
+import { Fault, type Flaw } from '../core/fault.ts'
+
+type Values = Readonly<Record<string, unknown>>
+
+const isObject = (value: unknown): value is Values =>
+  typeof value === 'object' && value !== null && !Array.isArray(value)
+
+/** Strings quoted, everything else as JSON, and cut: an answer need not repeat a megabyte. */
+const shown = (value: unknown): string => {
+  const text = typeof value === 'string' ? `'${value}'` : JSON.stringify(value)
+  return text.length > 100 ? `${text.slice(0, 100)}...` : text
+}
+
+/** `request.invalid`, which is INVALID_PARAMETER_VALUE at this door. */
+export function invalid(pointer: string, message: string): Fault {
+  const errors: Flaw[] = [{ pointer, code: 'schema', message }]
+  return new Fault('request.invalid', message, { errors })
+}
+
+/**
+ * Reads typed fields. Absent, null and (for texts that are required) empty count as missing; int64 may
+ * come as a number or a string; unknown fields are ignored. Every fault is `request.invalid`.
+ */
+export class Fields {
+  private readonly values: Values
+  private readonly place: string
+
+  constructor(values: unknown, place = '') {
+    if (!isObject(values)) throw invalid(place, `Invalid value ${shown(values)}: not an object`)
+    this.values = values
+    this.place = place
+  }
+
+  has(name: string): boolean {
+    return this.raw(name) !== undefined
+  }
+
+  text(name: string): string {
+    const text = this.optionalText(name)
+    if (text === undefined || text === '') throw this.missing(name)
+    return text
+  }
+
+  optionalText(name: string): string | undefined {
+    const value = this.raw(name)
+    if (value === undefined || typeof value === 'string') return value
+    throw this.misfit(name, value)
+  }
+
+  integer(name: string): number {
+    const value = this.optionalInteger(name)
+    if (value === undefined) throw this.missing(name)
+    return value
+  }
+
+  optionalInteger(name: string): number | undefined {
+    const value = this.raw(name)
+    if (value === undefined) return undefined
+    const number = typeof value === 'string' && /^-?\d+$/.test(value) ? Number(value) : value
+    if (typeof number === 'number' && Number.isSafeInteger(number)) return number
+    throw this.misfit(name, value)
+  }
+
+  /** A number, or one of the words in which JSON carries those it cannot write. */
+  number(name: string): number {
+    const value = this.raw(name)
+    if (value === undefined) throw this.missing(name)
+    if (typeof value === 'number') return value
+    if (value === 'NaN' || value === 'Infinity' || value === '-Infinity') return Number(value)
+    throw this.misfit(name, value)
+  }
+
+  /** In a query the words `true` and `false` stand for booleans. */
+  boolean(name: string, absent = false): boolean {
+    const value = this.raw(name)
+    if (value === undefined) return absent
+    if (value === true || value === 'true') return true
+    if (value === false || value === 'false') return false
+    throw this.misfit(name, value)
+  }
+
+  /** One of some words, or `absent` when the field is missing. */
+  choice<T extends string>(name: string, words: readonly T[], absent: T): T {
+    const value = this.raw(name) ?? absent
+    const found = words.find((word) => word === value)
+    if (found === undefined) throw this.misfit(name, value)
+    return found
+  }
+
+  /** A list of strings; in a query one value alone is a list, too. */
+  texts(name: string): string[] {
+    const list = this.list(name)
+    const other = list.find((item) => typeof item !== 'string')
+    if (other !== undefined) throw this.misfit(name, other)
+    return list as string[]
+  }
+
+  /** A list of objects. */
+  objects(name: string): Fields[] {
+    return this.list(name).map((item, at) => new Fields(item, `${this.place}/${name}/${at}`))
+  }
+
+  object(name: string): Fields {
+    const value = this.raw(name)
+    if (value === undefined) throw this.missing(name)
+    return new Fields(value, `${this.place}/${name}`)
+  }
+
+  /** `[{key, value}]` as pairs; a value that is missing is empty. */
+  pairs(name: string): [string, string][] {
+    return this.objects(name).map((item) => [item.text('key'), item.optionalText('value') ?? ''])
+  }
+
+  missing(name: string): Fault {
+    const message = `Missing value for required parameter '${name}'.`
+    return invalid(`${this.place}/${name}`, message)
+  }
+
+  misfit(name: string, value: unknown = this.raw(name)): Fault {
+    const message = `Invalid value ${shown(value)} for parameter '${name}' supplied.`
+    return invalid(`${this.place}/${name}`, message)
+  }
+
+  private list(name: string): unknown[] {
+    const value = this.raw(name)
+    if (value === undefined) return []
+    if (Array.isArray(value)) return value
+    if (typeof value === 'string') return [value]
+    throw this.misfit(name, value)
+  }
+
+  private raw(name: string): unknown {
+    return Object.hasOwn(this.values, name) ? (this.values[name] ?? undefined) : undefined
+  }
+}
+
+/** The query of a call; a repeated parameter is a list. */
+export function queryFields(query: URLSearchParams): Fields {
+  const values: Record<string, unknown> = Object.create(null) as Record<string, unknown>
+  for (const name of new Set(query.keys())) {
+    const all = query.getAll(name)
+    values[name] = all.length > 1 ? all : all[0]
+  }
+  return new Fields(values)
+}
