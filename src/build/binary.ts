@@ -72,6 +72,8 @@ async function build(arch: Arch, outfile: string): Promise<void> {
     compile: { outfile: fresh, autoloadDotenv: false, autoloadBunfig: false, ...target },
     // Elysia reads the source of its handlers to see what they use; minified, it misreads them.
     minify: false,
+    bytecode: true,
+    format: 'esm',
     sourcemap: 'none',
     define: { RELAIS_COMMIT: JSON.stringify(commitOf()) },
     plugins: [nativePlugin(arch)],

@@ -54,8 +54,11 @@ const owner = { settled: ({ rows }: Batch, times: RunTimes) => void runs.push({ 
 const batcherOf = (mergeable: boolean, fixedShape = true): Batcher =>
   new Batcher(3, owner, { mergeable, fixedShape, longestWait: 1000 })
 
+const payloadOf = (frame: Uint8Array[]): Uint8Array =>
+  Uint8Array.from(Buffer.concat(frame)).subarray(headBytes)
+
 /** The tensors of a batch as an engine would read them. */
-const sent = (batch: Batch | null) => readTensors((batch as Batch).frame(9).subarray(headBytes))
+const sent = (batch: Batch | null) => readTensors(payloadOf((batch as Batch).frame(9)))
 
 function answerOf(outputs: number[][]): Frame {
   const frame = tensorFrame({ id: 9, kind: kinds.tensors, argument: 1500 }, [
@@ -66,7 +69,7 @@ function answerOf(outputs: number[][]): Frame {
     },
   ])
   stampTimes(frame, { input: 10, infer: 1500, output: 20 })
-  return { id: 9, kind: kinds.tensors, argument: 1500, payload: frame.subarray(headBytes) }
+  return { id: 9, kind: kinds.tensors, argument: 1500, payload: payloadOf(frame) }
 }
 
 describe('what travels together', () => {

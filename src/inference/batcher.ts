@@ -59,7 +59,7 @@ export interface Batch {
   sent: number
   requests: PredictRequest[]
   rows: number
-  frame: (id: number) => Uint8Array
+  frame: (id: number) => Uint8Array[]
 }
 
 /** Every input has one entry per row: only then may the request share a frame. */
@@ -159,7 +159,7 @@ export class Batcher {
     const requests = [first]
     if (this.options.mergeable && this.waiting > 0 && isTable(first)) this.gather(requests, now)
     const rows = requests.length === 1 ? first.rows : requests.reduce((n, r) => n + r.rows, 0)
-    const frame = (id: number): Uint8Array => this.encode(id, requests, rows)
+    const frame = (id: number): Uint8Array[] => this.encode(id, requests, rows)
     return { batcher: this, sent: now, requests, rows, frame }
   }
 
@@ -182,7 +182,7 @@ export class Batcher {
   }
 
   /** Encodes one request as a frame of its own, past the queue. */
-  single(request: PredictRequest): (id: number) => Uint8Array {
+  single(request: PredictRequest): (id: number) => Uint8Array[] {
     return (id) => this.encode(id, [request], request.rows)
   }
 
@@ -234,7 +234,7 @@ export class Batcher {
     }
   }
 
-  private encode(id: number, requests: readonly PredictRequest[], rows: number): Uint8Array {
+  private encode(id: number, requests: readonly PredictRequest[], rows: number): Uint8Array[] {
     const [first] = requests
     const merged = requests.length > 1
     const tensors = (first?.tensors ?? []).map(({ type, dims }, at) => ({

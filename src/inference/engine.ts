@@ -4,7 +4,7 @@ import { writeSync } from 'node:fs'
 
 import {
   type Frame,
-  FrameReader,
+  FrameSource,
   jsonFrame,
   kinds,
   readJson,
@@ -37,14 +37,15 @@ export interface LoadAnswer {
   memory?: boolean
 }
 
-function send(frame: Uint8Array): void {
-  let at = 0
-  while (at < frame.length) {
-    try {
-      at += writeSync(socket, frame, at, frame.length - at)
-    } catch (error) {
-      if ((error as { code?: string }).code !== 'EAGAIN') throw error
-      Bun.sleepSync(1)
+function send(frame: readonly Uint8Array[]): void {
+  for (const part of frame) {
+    for (let at = 0; at < part.length;) {
+      try {
+        at += writeSync(socket, part, at, part.length - at)
+      } catch (error) {
+        if ((error as { code?: string }).code !== 'EAGAIN') throw error
+        Bun.sleepSync(1)
+      }
     }
   }
 }
@@ -87,7 +88,7 @@ class Engine {
     try {
       const session = this.sessions.get(argument)
       if (!session) throw new Error('the version is not loaded')
-      const inputs = readTensors(payload)
+      const inputs = readTensors(payload, true)
       const ready = performance.now()
       const outputs = await session.run(inputs)
       const done = performance.now()
@@ -111,17 +112,8 @@ class Engine {
 export async function runEngine(limits: readonly string[]): Promise<void> {
   confine(limitsOf(limits))
   const engine = new Engine()
-  const reader = new FrameReader()
-  const buffer = new Uint8Array(1 << 18)
+  const source = new FrameSource((into, from) => readBlocking(socket, into, from))
   send(jsonFrame({ id: 0, kind: kinds.json }, { ok: true }))
-  for (;;) {
-    const count = readBlocking(socket, buffer, 0)
-    if (count === 0) return
-    const frames: Frame[] = []
-    // Frames outlive the read buffer here, so their payloads are copied.
-    reader.push(buffer.subarray(0, count), (frame) => {
-      frames.push({ ...frame, payload: frame.payload.slice() })
-    })
-    for (const frame of frames) await engine.handle(frame)
-  }
+  // A frame is done with before the next is read: both lie in the same memory.
+  for (let frame = source.next(); frame; frame = source.next()) await engine.handle(frame)
 }

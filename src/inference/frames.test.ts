@@ -4,6 +4,7 @@ import { allocate, countOf, elementTypes, store, type Tensor } from '../onnx/ten
 import {
   type Frame,
   FrameReader,
+  FrameSource,
   headBytes,
   jsonFrame,
   kinds,
@@ -23,15 +24,38 @@ function tensorOf(type: Tensor['type'], dims: number[]): Omit<Tensor, 'name'> {
 const outgoing = ({ type, dims, data }: Omit<Tensor, 'name'>) => ({ type, dims, pieces: [data] })
 const head = { id: 7, kind: kinds.run, argument: 42 } as const
 
+/** The parts of a frame as they arrive. */
+const joined = (parts: readonly Uint8Array[]): Uint8Array => Uint8Array.from(Buffer.concat(parts))
+
+/** The same frames through the reader that asks for bytes; it gets them as they are cut. */
+function readFrom(pieces: readonly Uint8Array[]): Frame[] {
+  let rest = pieces.filter(({ length }) => length > 0)
+  const source = new FrameSource((into, from) => {
+    const [piece] = rest
+    if (!piece) return 0
+    const count = Math.min(piece.length, into.length - from)
+    into.set(piece.subarray(0, count), from)
+    rest = count < piece.length ? [piece.subarray(count), ...rest.slice(1)] : rest.slice(1)
+    return count
+  })
+  const frames: Frame[] = []
+  for (let frame = source.next(); frame; frame = source.next()) {
+    frames.push({ ...frame, payload: frame.payload.slice() })
+  }
+  return frames
+}
+
 /** All frames of a stream, their payloads copied, cut as the given sizes say. */
 function readIn(pieces: Uint8Array[]): Frame[] {
   const reader = new FrameReader()
   const frames: Frame[] = []
+  const others = readFrom(pieces)
   for (const piece of pieces) {
     reader.push(piece, (frame) => frames.push({ ...frame, payload: frame.payload.slice() }))
     // The bytes belong to the socket again as soon as push returns.
     piece.fill(255)
   }
+  expect(others).toEqual(frames)
   return frames
 }
 
@@ -43,7 +67,7 @@ describe('tensors on the wire', () => {
       tensorOf(type, [2, 1, 3]),
       tensorOf(type, [0, 4]),
     ])
-    const frame = tensorFrame(head, tensors.map(outgoing))
+    const frame = joined(tensorFrame(head, tensors.map(outgoing)))
     expect(frame.length % 8).toBe(0)
     const [read] = readIn([frame])
     expect([read?.id, read?.kind, read?.argument]).toEqual([7, kinds.run, 42])
@@ -53,16 +77,16 @@ describe('tensors on the wire', () => {
   test('pieces follow each other along dimension 0', () => {
     const parts = [tensorOf('int64', [2, 3]), tensorOf('int64', [1, 3])]
     const pieces = parts.map(({ data }) => data)
-    const frame = tensorFrame(head, [{ type: 'int64', dims: [3, 3], pieces }])
+    const frame = joined(tensorFrame(head, [{ type: 'int64', dims: [3, 3], pieces }]))
     const tensor = readTensors(frame.subarray(headBytes))[0]!
     expect([...(tensor.data as BigInt64Array)]).toEqual([1n, 2n, 3n, 4n, 5n, 6n, 1n, 2n, 3n])
     const words = [['a', 'b'], ['c']]
-    const text = tensorFrame(head, [{ type: 'string', dims: [3], pieces: words }])
+    const text = joined(tensorFrame(head, [{ type: 'string', dims: [3], pieces: words }]))
     expect(readTensors(text.subarray(headBytes))[0]?.data).toEqual(['a', 'b', 'c'])
   })
 
   test('what is read does not change when the bytes are used again', () => {
-    const frame = tensorFrame(head, [outgoing(tensorOf('float32', [4]))])
+    const frame = joined(tensorFrame(head, [outgoing(tensorOf('float32', [4]))]))
     const tensor = readTensors(frame.subarray(headBytes))[0]!
     frame.fill(0)
     expect([...(tensor.data as Float32Array)]).toEqual([1, 2, 3, 4])
@@ -72,9 +96,28 @@ describe('tensors on the wire', () => {
 test('JSON of any length comes back as it went', () => {
   for (const length of [0, 1, 5, 1000, 100_000]) {
     const value = { text: 'ü'.repeat(length), list: [1, null] }
-    const [frame] = readIn([jsonFrame({ id: 1, kind: kinds.json }, value)])
+    const [frame] = readIn([joined(jsonFrame({ id: 1, kind: kinds.json }, value))])
     expect(readJson<typeof value>((frame as Frame).payload)).toEqual(value)
   }
+})
+
+test('long data goes out where it lies, and comes back beside short', () => {
+  const tensors = [
+    tensorOf('float32', [3]),
+    tensorOf('float32', [1 << 14]),
+    tensorOf('int8', [40_001]),
+    tensorOf('float64', [1 << 13]),
+  ]
+  const parts = tensorFrame(head, tensors.map(outgoing))
+  const lent = tensors.map(({ data }) =>
+    parts.some(({ buffer }) => buffer === (data as Float32Array).buffer),
+  )
+  expect(lent).toEqual([false, true, false, true])
+  const bytes = joined(parts)
+  expect(new DataView(bytes.buffer).getUint32(0, true)).toBe(bytes.length)
+  const [read] = readIn([bytes.slice(0, 70_000), bytes.slice(70_000)])
+  expect(readTensors((read as Frame).payload)).toEqual(tensors)
+  expect(readTensors((read as Frame).payload, true)).toEqual(tensors)
 })
 
 describe('a stream', () => {
@@ -83,7 +126,7 @@ describe('a stream', () => {
     tensorFrame({ ...head, id: 2 }, [outgoing(tensorOf('float32', [2, 3]))]),
     tensorFrame({ ...head, id: 3 }, []),
     jsonFrame({ id: 4, kind: kinds.refused }, { message: 'no' }),
-  ]
+  ].map(joined)
   const stream = Buffer.concat(frames)
   const expected = frames.map((frame) => Buffer.from(frame.subarray(headBytes)).toString('hex'))
   const summary = (read: Frame[]) =>
@@ -118,7 +161,7 @@ describe('a stream', () => {
   })
 
   test('a large frame in small pieces costs linear time', () => {
-    const big = tensorFrame(head, [outgoing(tensorOf('float32', [1 << 20]))])
+    const big = joined(tensorFrame(head, [outgoing(tensorOf('float32', [1 << 20]))]))
     const reader = new FrameReader()
     let seen = 0
     const started = performance.now()

@@ -42,10 +42,11 @@ export class EngineProcess {
     return this.child.pid
   }
 
-  /** Queues bytes for the engine. */
-  send(frame: Uint8Array): void {
-    this.unsent.push(frame)
-    if (this.unsent.length === 1) this.drain()
+  /** Queues the parts of a frame for the engine. */
+  send(frame: readonly Uint8Array[]): void {
+    const isFirst = this.unsent.length === 0
+    this.unsent.push(...frame)
+    if (isFirst) this.drain()
   }
 
   /** Ends the process at once. SIGTERM would not be heard during a run. */
@@ -95,10 +96,10 @@ export class EngineProcess {
 
   private drain(): void {
     while (this.socket !== null && this.unsent.length > 0) {
-      const frame = this.unsent[0] as Uint8Array
-      const written = this.socket.write(frame)
-      if (written < frame.length) {
-        if (written > 0) this.unsent[0] = frame.subarray(written)
+      const part = this.unsent[0] as Uint8Array
+      const written = this.socket.write(part)
+      if (written < part.length) {
+        if (written > 0) this.unsent[0] = part.subarray(written)
         return
       }
       this.unsent.shift()
