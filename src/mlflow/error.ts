@@ -25,6 +25,12 @@ const byCode: Partial<Record<FaultCode, string>> = {
   'storage.full': 'RESOURCE_EXHAUSTED',
 }
 
+/** What the REST API calls otherwise than the scoring door. */
+const byCodeAtApi: Partial<Record<FaultCode, string>> = {
+  'request.malformed': 'INVALID_PARAMETER_VALUE',
+  'request.media-type': 'INVALID_PARAMETER_VALUE',
+}
+
 /** Where MLflow's status is not ours. Its client repeats 5xx and 429, so what is certain is 4xx. */
 const statusByName: Record<string, number | undefined> = {
   RESOURCE_ALREADY_EXISTS: 400,
@@ -52,7 +58,7 @@ function messageOf({ message, errors }: Fault): string {
 export function apiError(fault: Fault): Response {
   const headers = { ...faultHeaders(fault), 'content-type': 'application/json' }
   const { code, status, message } = fault
-  const name = byCode[code] ?? byStatus[status] ?? 'INTERNAL_ERROR'
+  const name = byCodeAtApi[code] ?? byCode[code] ?? byStatus[status] ?? 'INTERNAL_ERROR'
   const body = JSON.stringify({ error_code: name, message })
   return new Response(body, { status: statusByName[name] ?? status, headers })
 }

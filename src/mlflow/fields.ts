@@ -25,11 +25,14 @@ export function invalid(pointer: string, message: string): Fault {
 export class Fields {
   private readonly values: Values
   private readonly place: string
+  /** A query knows only texts. */
+  private readonly isQuery: boolean
 
-  constructor(values: unknown, place = '') {
+  constructor(values: unknown, place = '', isQuery = false) {
     if (!isObject(values)) throw invalid(place, `Invalid value ${shown(values)}: not an object`)
     this.values = values
     this.place = place
+    this.isQuery = isQuery
   }
 
   has(name: string): boolean {
@@ -75,8 +78,8 @@ export class Fields {
   boolean(name: string, absent = false): boolean {
     const value = this.raw(name)
     if (value === undefined) return absent
-    if (value === true || value === 'true') return true
-    if (value === false || value === 'false') return false
+    const known = this.isQuery ? ['true', 'false'] : [true, false]
+    if (known.includes(value as never)) return value === known[0]
     throw this.misfit(name, value)
   }
 
@@ -126,7 +129,7 @@ export class Fields {
     const value = this.raw(name)
     if (value === undefined) return []
     if (Array.isArray(value)) return value
-    if (typeof value === 'string') return [value]
+    if (this.isQuery) return [value]
     throw this.misfit(name, value)
   }
 
@@ -142,5 +145,5 @@ export function queryFields(query: URLSearchParams): Fields {
     const all = query.getAll(name)
     values[name] = all.length > 1 ? all : all[0]
   }
-  return new Fields(values)
+  return new Fields(values, '', true)
 }
