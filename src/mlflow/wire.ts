@@ -4,7 +4,7 @@ import type { ExperimentView, LoggedModelView, Pair, RunView } from '../tracking
 import { lifecycle } from '../tracking/tracking.ts'
 
 /** A list as it is, or nothing when it is empty; JSON leaves undefined members out. */
-const some = <T>(list: T[]): T[] | undefined => (list.length > 0 ? list : undefined)
+export const some = <T>(list: T[]): T[] | undefined => (list.length > 0 ? list : undefined)
 
 const pairsWire = (pairs: readonly Pair[]): Pair[] | undefined =>
   some(pairs.map(({ key, value }) => ({ key, value })))
