@@ -59,7 +59,7 @@ const stateEndpoints = (s: MlflowParts): Endpoint[] => [
       experimentId: fields.optionalText('experiment_id') || '0',
       userId: fields.optionalText('user_id') ?? '',
       name: fields.optionalText('run_name'),
-      startTime: fields.optionalInteger('start_time'),
+      startTime: fields.optionalInteger('start_time') ?? 0,
       tags: pairsIn(fields, 'tags'),
     })
     return { run: runWire(view) }
