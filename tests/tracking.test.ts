@@ -13,7 +13,7 @@ const call = (method: string, path: string, body?: object): Promise<Answer<any>>
   relais.call(method, `/api/2.0/mlflow/${path}`, body === undefined ? {} : { body })
 const post = (path: string, body: object = {}): Promise<Answer<any>> => call('POST', path, body)
 const get = (path: string, query: Record<string, string> = {}): Promise<Answer<any>> =>
-  call('GET', `${path}?${new URLSearchParams(query)}`)
+  call('GET', `${path}?${new URLSearchParams(query).toString()}`)
 
 /** The answer's body, which must be a success. */
 async function good(answer: Promise<Answer<any>>): Promise<any> {
@@ -507,7 +507,9 @@ describe('metrics:', () => {
         ['metric_key', 'm'],
       ])
       for (const [name, value] of Object.entries(more)) query.set(name, value)
-      const { metrics } = await good(call('GET', `metrics/get-history-bulk-interval?${query}`))
+      const { metrics } = await good(
+        call('GET', `metrics/get-history-bulk-interval?${query.toString()}`),
+      )
       return metrics
     }
     const last = { ...metric('m', 'NaN', 1, 7), run_id: b }
