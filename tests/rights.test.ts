@@ -4,6 +4,7 @@ import { readFileSync, statSync } from 'node:fs'
 import { join } from 'node:path'
 
 import { rights, type Role, roles } from '../src/core/principal.ts'
+import { apiPrefixes } from '../src/mlflow/door.ts'
 import { rawGet, sendRaw } from './support/raw.ts'
 import { type Answer, type Relais, startRelais, testModels } from './support/relais.ts'
 
@@ -32,6 +33,8 @@ const table: Record<string, Role[]> = {
   'stage:Production': ['ml-lead', 'ci', 'admin'],
   'stage:Archived': ['data-scientist', 'ml-lead', 'ci', 'admin'],
   'aliases:write': ['data-scientist', 'ml-lead', 'ci', 'admin'],
+  'runs:read': ['viewer', 'data-scientist', 'ml-lead', 'ci', 'auditor', 'admin'],
+  'runs:write': ['data-scientist', 'ml-lead', 'ci', 'admin'],
   'metrics:read': ['viewer', 'data-scientist', 'ml-lead', 'ci', 'auditor', 'admin'],
   'audit:read': ['auditor', 'admin'],
   'tokens:manage': ['admin'],
@@ -70,6 +73,10 @@ const probe = (
   ...[right, method, path, status, more = {}]: [string, string, string, number, Partial<Probe>?]
 ): Probe => ({ right, method, path, status, ...more })
 
+/** A template with 1 for each of its parameters. */
+const filled = (template: string): string =>
+  template.replaceAll(/:(?!predict|score)[a-z]+|\{[a-z_]+\}/g, '1')
+
 /** The code of a refusal, in the shape of whichever door answered. */
 const codeOf = ({ body }: Answer<any>): string => body.code ?? body.error_code
 const at: Record<string, string> = {
@@ -77,7 +84,59 @@ const at: Record<string, string> = {
   '/labels/{label}': '/labels/Production',
 }
 
+/** An endpoint of MLflow's REST API, under both of its prefixes. */
+const mlflow = (
+  ...[right, place, status, more = {}]: [string, string, number, Partial<Probe>?]
+): Probe[] => {
+  const [method = '', path = ''] = place.split(' ')
+  return apiPrefixes.map((prefix) =>
+    probe(right, method, filled(`${prefix}${path}`), status, {
+      ...(method === 'GET' ? {} : { body: {} }),
+      ...more,
+      route: `${prefix}${path.split('?')[0]}`,
+    }),
+  )
+}
+
+const trackingProbes: Probe[] = [
+  ...mlflow('runs:read', 'GET experiments/get?experiment_id=0', 200),
+  ...mlflow('runs:read', 'GET experiments/get-by-name?experiment_name=Default', 200),
+  ...mlflow('runs:read', 'GET runs/get?run_id=1', 404),
+  ...mlflow('runs:read', 'GET metrics/get-history?run_id=1&metric_key=m', 200),
+  ...mlflow('runs:read', 'GET metrics/get-history-bulk-interval?run_ids=1&metric_key=m', 200),
+  ...mlflow('runs:read', 'GET logged-models/{model_id}', 404),
+  // What lacks its fields is refused with 400, but only after the right was found.
+  ...[
+    'create',
+    'update',
+    'delete',
+    'restore',
+    'set-experiment-tag',
+    'delete-experiment-tag',
+  ].flatMap((verb) => mlflow('runs:write', `POST experiments/${verb}`, 400)),
+  ...mlflow('runs:write', 'POST runs/create', 404, { body: { experiment_id: '9999' } }),
+  ...[
+    'update',
+    'delete',
+    'restore',
+    'log-metric',
+    'log-parameter',
+    'set-tag',
+    'delete-tag',
+  ].flatMap((verb) => mlflow('runs:write', `POST runs/${verb}`, 400)),
+  ...['log-batch', 'log-inputs', 'outputs', 'log-model'].flatMap((verb) =>
+    mlflow('runs:write', `POST runs/${verb}`, 400),
+  ),
+  ...mlflow('runs:write', 'POST logged-models', 400),
+  ...mlflow('runs:write', 'PATCH logged-models/{model_id}', 400),
+  ...mlflow('runs:write', 'DELETE logged-models/{model_id}', 404),
+  ...mlflow('runs:write', 'PATCH logged-models/{model_id}/tags', 404),
+  ...mlflow('runs:write', 'DELETE logged-models/{model_id}/tags/{key}', 404),
+  ...mlflow('runs:write', 'POST logged-models/{model_id}/params', 404),
+]
+
 const probes: Probe[] = [
+  ...trackingProbes,
   read('/api/v1/models', '/api/v1/models'),
   read('/api/v1/models/m', native),
   read('/api/v1/models/m/versions', `${native}/versions`),
@@ -337,9 +396,6 @@ const isPublic = (path: string): boolean =>
   /^\/(health(\/.*)?|v2\/health\/(live|ready)|docs(\/.*)?|version|ping|\.well-known\/jwks\.json)$/.test(
     path,
   )
-
-const filled = (template: string): string =>
-  template.replaceAll(/:(?!predict|score)[a-z]+|\{[a-z]+\}/g, '1')
 
 describe('§14 default deny', () => {
   const credentials: Record<string, Record<string, string>> = {
