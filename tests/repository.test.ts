@@ -75,13 +75,13 @@ describe('§28 index', () => {
   })
   test('a version that is put aside says why', async () => {
     await serve(relais, 'aside', file('identity-float32'), 'Staging')
-    const [row] = [...relais.app.deployments.all].filter(({ model }) => model === 'aside')
+    const id = relais.app.deployments.route('aside')?.stages.Staging.serving?.row.id
     const { db } = relais.app.foundation
     const { versions } = await import('../src/db/tables.ts')
     const { eq } = await import('drizzle-orm')
     await db.tx(async (tx) => {
       const mark = { quarantinedAt: 1, quarantineReason: 'crashed for 3 callers' }
-      await tx.update(versions).set(mark).where(eq(versions.modelId, row!.modelId))
+      await tx.update(versions).set(mark).where(eq(versions.id, id!))
     })
     await relais.app.deployments.reconcile('aside')
     await until(async () => (await states('aside'))[0] !== '1 READY')

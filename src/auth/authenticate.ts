@@ -16,6 +16,23 @@ export interface Authenticate {
   forgetAll(): void
 }
 
+const missing = (): Fault =>
+  new Fault('auth.missing', 'Send the header Authorization: Bearer <token>.')
+
+/**
+ * The token of a header: `Bearer <token>`, or `Basic` with the token as the password, which MLflow's
+ * client prefers where a user and a password are set. Throws `auth.missing`.
+ */
+function credentials(header: string): { token: string; user?: string } {
+  const [, scheme = '', value = ''] = /^(bearer|basic) +(.*)$/is.exec(header) ?? []
+  if (scheme.toLowerCase() === 'bearer') return { token: value.trim() }
+  const pair = Buffer.from(value.trim(), 'base64').toString('utf8')
+  // Subjects may hold colons, tokens never do.
+  const colon = pair.lastIndexOf(':')
+  if (colon < 0) throw missing()
+  return { user: pair.slice(0, colon), token: pair.slice(colon + 1) }
+}
+
 export function createAuthenticate(tokens: Tokens): Authenticate {
   const remembered = new Map<string, Principal>()
   /** Checks that are under way, so that a burst of one token costs one. */
@@ -29,11 +46,12 @@ export function createAuthenticate(tokens: Tokens): Authenticate {
   })
 
   const learn = async (header: string): Promise<Principal> => {
-    if (!/^bearer /i.test(header)) {
-      throw new Fault('auth.missing', 'Send the header Authorization: Bearer <token>.')
-    }
+    const { token, user } = credentials(header)
     const before = revocations
-    const principal = await tokens.verify(header.slice(7).trim())
+    const principal = await tokens.verify(token)
+    if (user !== undefined && user !== principal.sub) {
+      throw new Fault('auth.invalid', 'The user name is not the subject of the token.')
+    }
     // A revocation may have overtaken the check; then the answer stands but is not remembered.
     if (before === revocations) {
       if (remembered.size >= mostRemembered) {
@@ -48,9 +66,7 @@ export function createAuthenticate(tokens: Tokens): Authenticate {
   }
 
   const authenticate = (header: string | null): Principal | Promise<Principal> => {
-    if (header === null || header === '') {
-      throw new Fault('auth.missing', 'Send the header Authorization: Bearer <token>.')
-    }
+    if (header === null || header === '') throw missing()
     const known = remembered.get(header)
     if (known === undefined) {
       const running = underWay.get(header)

@@ -133,7 +133,7 @@ export class Deployments {
     const isHeld = Staging?.live === row.version || Staging?.serving?.row.id === row.id
     const isNamed = [...(route?.aliases.values() ?? [])].includes(row.version)
     if (isHeld || isNamed) this.keptOut.set(row.id, row)
-    this.holdings.forget(row)
+    this.holdings.forget(model, row)
     await this.reconcile(model)
   }
 
@@ -141,7 +141,7 @@ export class Deployments {
   serving(route: Route): Deployment[] {
     const staged = Object.values(route.stages).flatMap(({ serving }) => serving ?? [])
     const found = new Map<string, Deployment>()
-    for (const deployment of [...staged, ...this.holdings.askedOf(route.modelId)]) {
+    for (const deployment of [...staged, ...this.holdings.askedOf(route.model)]) {
       if (!found.has(deployment.version)) found.set(deployment.version, deployment)
     }
     return [...found.values()].sort((a, b) => a.row.version - b.row.version)
@@ -212,7 +212,7 @@ export class Deployments {
     for (const { serving } of Object.values(route.stages)) {
       if (serving?.version === version) return serving
     }
-    const found = this.holdings.askedFor(route.modelId, version)
+    const found = this.holdings.askedFor(route.model, version)
     if (found) found.lastUsed = performance.now()
     return found
   }
@@ -249,10 +249,9 @@ export class Deployments {
     const { db, grace, lastGood } = this.options
     const desired = await desiredOf(db.read, name, grace, (stage) => lastGood(name, stage))
     if (!desired) {
-      const gone = this.routes.get(name)
       this.routes.delete(name)
-      if (gone) await this.forgetAsked(gone.modelId, () => false)
-      if (gone) this.holdings.retire(gone.modelId, new Set())
+      await this.forgetAsked(name, () => false)
+      this.holdings.retire(name, new Set())
       unpublish(this.options.metrics, name)
       return
     }
@@ -261,9 +260,9 @@ export class Deployments {
     const before = this.routes.get(name)
     this.routes.set(name, route)
     publishRoute(this.options, route, before)
-    await this.forgetAsked(desired.model.id, isSound)
+    await this.forgetAsked(name, isSound)
     const kept = await this.keepAliases(desired, route)
-    this.holdings.retire(desired.model.id, kept)
+    this.holdings.retire(name, kept)
   }
 
   private async build(desired: Desired): Promise<Route> {
@@ -274,7 +273,7 @@ export class Deployments {
       if (wanted.graceUntil !== null) this.lookAgain(model.name, wanted.graceUntil - Date.now())
     }
     const aliases = new Map(desired.aliases.map(({ alias, row }) => [alias, row.version]))
-    return { model: model.name, modelId: model.id, stages, aliases }
+    return { model: model.name, stages, aliases }
   }
 
   /** What serves a stage. Nothing stands in for what was unloaded from Staging. */
@@ -320,10 +319,10 @@ export class Deployments {
   }
 
   /** What was loaded on demand and has been deleted or put aside since is not found any more. */
-  private async forgetAsked(modelId: string, keep: (row: VersionRow) => boolean): Promise<void> {
-    for (const { row } of this.holdings.askedOf(modelId)) {
-      const now = await versionRow(this.options.db.read, modelId, row.version)
-      if (now?.id !== row.id || !keep(now)) this.holdings.forget(row)
+  private async forgetAsked(name: string, keep: (row: VersionRow) => boolean): Promise<void> {
+    for (const { row } of this.holdings.askedOf(name)) {
+      const now = await versionRow(this.options.db.read, row.modelId, row.version)
+      if (now?.id !== row.id || !keep(now)) this.holdings.forget(name, row)
     }
   }
 

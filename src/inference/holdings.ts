@@ -28,8 +28,9 @@ interface Held {
 /** As the Open Inference Protocol names the states of a version. */
 export type HeldState = 'LOADING' | 'READY' | 'UNLOADING'
 
-const keyOf = (row: VersionRow, lane: string): string => `${row.id}@${lane}`
-const askedKey = ({ modelId, version }: VersionRow): string => `${modelId}/${version}`
+/** With the name: a renamed model is loaded anew before its old name lets go. */
+const keyOf = (model: string, row: VersionRow, lane: string): string => `${model}/${row.id}@${lane}`
+const askedKey = (model: string, version: string): string => `${model}/${version}`
 
 export class Holdings {
   readonly lanes: Lanes
@@ -56,22 +57,22 @@ export class Holdings {
   }
 
   /** The deployment of a version that was asked for beside the stages. */
-  askedFor(modelId: string, version: string): Deployment | undefined {
-    return this.asked.get(`${modelId}/${version}`)
+  askedFor(model: string, version: string): Deployment | undefined {
+    return this.asked.get(askedKey(model, version))
   }
 
   /** What a model has loaded beside its stages. */
-  askedOf(modelId: string): Deployment[] {
-    return [...this.asked.values()].filter(({ row }) => row.modelId === modelId)
+  askedOf(model: string): Deployment[] {
+    return [...this.asked.values()].filter((deployment) => deployment.model === model)
   }
 
   ask(deployment: Deployment): void {
-    this.asked.set(askedKey(deployment.row), deployment)
+    this.asked.set(askedKey(deployment.model, deployment.version), deployment)
   }
 
   /** It is let go with the next `retire`. */
-  forget(row: VersionRow): void {
-    this.asked.delete(askedKey(row))
+  forget(model: string, { version }: VersionRow): void {
+    this.asked.delete(askedKey(model, String(version)))
   }
 
   /** Version id → its state, for every version that is in memory. */
@@ -103,7 +104,7 @@ export class Holdings {
     production: boolean,
   ): Promise<{ deployment: Deployment; why: string | null }> {
     const laneKey = this.lanes.keyFor(row, production)
-    const key = keyOf(row, laneKey)
+    const key = keyOf(model, row, laneKey)
     const known = this.held.get(key)
     if (known) {
       known.deployment.retiring = false
@@ -172,11 +173,11 @@ export class Holdings {
   }
 
   /** Lets go of what the model had loaded and no longer needs, after its last request. */
-  retire(modelId: string, kept: ReadonlySet<Deployment>): void {
+  retire(model: string, kept: ReadonlySet<Deployment>): void {
     for (const { deployment } of this.held.values()) {
-      const { row } = deployment
-      if (row.modelId !== modelId || kept.has(deployment) || this.pinned.has(row.id)) continue
-      if (this.asked.get(askedKey(row)) === deployment) continue
+      const { row, version } = deployment
+      if (deployment.model !== model || kept.has(deployment) || this.pinned.has(row.id)) continue
+      if (this.asked.get(askedKey(model, version)) === deployment) continue
       deployment.retiring = true
       void deployment.drained().then(() => {
         // It may have been wanted again while its last requests ran.
@@ -194,10 +195,11 @@ export class Holdings {
   }
 
   private unload(deployment: Deployment): void {
-    const key = keyOf(deployment.row, deployment.lane.key)
+    const { model, row, version, lane } = deployment
+    const key = keyOf(model, row, lane.key)
     if (this.held.get(key)?.deployment !== deployment) return
     this.held.delete(key)
-    const asked = askedKey(deployment.row)
+    const asked = askedKey(model, version)
     if (this.asked.get(asked) === deployment) this.asked.delete(asked)
     this.budget.free(deployment.memory)
     if (this.copied.delete(deployment)) this.budget.free(deployment.memory)

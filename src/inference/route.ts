@@ -12,7 +12,6 @@ export interface ServedStage {
 
 export interface Route {
   model: string
-  modelId: string
   stages: Record<DesiredStage['stage'], ServedStage>
   /** Lower-cased alias → version number. */
   aliases: ReadonlyMap<string, number>

@@ -1,7 +1,8 @@
 // The throw-away child of a trial: reads, rewrites, loads, warms, times a model and proves batching.
-import { closeSync, fsyncSync, openSync, readFileSync, writeSync } from 'node:fs'
+import { closeSync, fsyncSync, openSync, readFileSync, rmSync, statSync, writeSync } from 'node:fs'
 
 import { Fault } from '../core/fault.ts'
+import { inlineExternal } from '../onnx/external.ts'
 import { type Intake, readModel, type Signature } from '../onnx/model.ts'
 import { drawSchema, type FeatureSchema, readSchema } from '../onnx/signature.ts'
 import { agree, element, type Tensor } from '../onnx/tensor.ts'
@@ -31,10 +32,12 @@ function residentBytes(): number {
   return Number(readFileSync('/proc/self/statm', 'utf8').split(' ')[1]) * 4096
 }
 
-function writePieces(
-  path: string,
-  pieces: readonly Uint8Array[],
-): { sha256: string; size: number } {
+interface Written {
+  sha256: string
+  size: number
+}
+
+function writePieces(path: string, pieces: readonly Uint8Array[]): Written {
   const hasher = new Bun.CryptoHasher('sha256')
   const fd = openSync(path, 'wx', 0o600)
   let size = 0
@@ -57,14 +60,41 @@ interface Candidate {
   sha256: string
 }
 
+/** A file without bytes cannot be mapped. */
+const mapped = (path: string): Uint8Array =>
+  statSync(path).size === 0 ? new Uint8Array() : Bun.mmap(path)
+
+/** Writes the model with its external tensors inside; null when they are inside already. */
+function makeWhole({ path, rewriteTo, beside }: TrialOrder): Written | null {
+  if (!beside) return null
+  const open = (name: string): Uint8Array | undefined =>
+    Object.hasOwn(beside.paths, name) ? mapped(beside.paths[name] as string) : undefined
+  const pieces = inlineExternal(mapped(path), open, beside.most)
+  return pieces && writePieces(rewriteTo, pieces)
+}
+
+function schemaFor({ schema, lenient }: TrialOrder, signature: Signature): FeatureSchema {
+  if (schema === undefined) return drawSchema(signature)
+  try {
+    return readSchema(schema, signature)
+  } catch (error) {
+    if (lenient && error instanceof Fault) return drawSchema(signature)
+    throw error
+  }
+}
+
 /** Reads the upload, or throws the fault that refuses it. */
 function intake(order: TrialOrder): Candidate {
   if (order.known) return { ...order.known, path: order.path, sha256: order.sha256 }
-  const read: Intake = readModel(Bun.mmap(order.path))
+  let rewritten = makeWhole(order)
+  const read: Intake = readModel(mapped(rewritten ? order.rewriteTo : order.path))
   const { signature } = read
-  const schema =
-    order.schema === undefined ? drawSchema(signature) : readSchema(order.schema, signature)
-  const rewritten = read.rewritten ? writePieces(order.rewriteTo, read.rewritten) : null
+  const schema = schemaFor(order, signature)
+  if (read.rewritten) {
+    // The map keeps the bytes of the file that gives its name away.
+    rmSync(order.rewriteTo, { force: true })
+    rewritten = writePieces(order.rewriteTo, read.rewritten)
+  }
   tell({ phase: 'read', signature, schema, rewritten })
   return rewritten
     ? { signature, schema, path: order.rewriteTo, sha256: rewritten.sha256 }

@@ -10,8 +10,12 @@ export interface TrialOrder {
   sha256: string
   /** Where a rewritten model goes. */
   rewriteTo: string
+  /** Files beside the model by name, where tensors may be stored, and the largest whole (§24). */
+  beside?: { paths: Record<string, string>; most: number }
   /** The user's schema file as parsed JSON; absent: drawn from the model. */
   schema?: unknown
+  /** A schema that does not fit is not refused, but left aside. */
+  lenient?: boolean
   /** Given for a version that was read before: only load and warm. */
   known?: { signature: Signature; schema: FeatureSchema }
   threads: number

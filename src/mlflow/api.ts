@@ -4,6 +4,8 @@ import type { Promotion } from '../promotion/promotion.ts'
 import { apiDoor, type Endpoint } from './door.ts'
 import { experimentEndpoints } from './experiments.ts'
 import { loggedModelEndpoints } from './logged-models.ts'
+import { modelVersionEndpoints } from './model-versions.ts'
+import { registeredModelEndpoints } from './registered-models.ts'
 import { runEndpoints } from './runs.ts'
 
 /** What the endpoints hand to the verbs. */
@@ -13,6 +15,8 @@ const endpointsOf = (s: MlflowParts): Endpoint[] => [
   ...experimentEndpoints(s),
   ...runEndpoints(s),
   ...loggedModelEndpoints(s),
+  ...registeredModelEndpoints(s),
+  ...modelVersionEndpoints(s),
 ]
 
 export function mlflowDoor(s: MlflowParts): Door {

@@ -22,6 +22,8 @@ const byCode: Partial<Record<FaultCode, string>> = {
   'inference.failed': 'BAD_REQUEST',
   'model.exists': 'RESOURCE_ALREADY_EXISTS',
   'experiment.exists': 'RESOURCE_ALREADY_EXISTS',
+  'alias.not-found': 'INVALID_PARAMETER_VALUE',
+  'alias.reserved': 'INVALID_PARAMETER_VALUE',
   'request.page-token': 'INVALID_PARAMETER_VALUE',
   'storage.full': 'RESOURCE_EXHAUSTED',
 }

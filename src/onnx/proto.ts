@@ -19,8 +19,9 @@ const root = protobuf.Root.fromJSON({
     Entry: message({ key: [1, 'string'], value: [2, 'string'] }),
     Opset: message({ domain: [1, 'string'], version: [2, 'int64'] }),
     Tensor: message({
-      name: [8, 'string'],
+      dims: [1, 'int64', 'repeated'],
       dataType: [2, 'int32'],
+      name: [8, 'string'],
       externalData: [13, 'Entry', 'repeated'],
       dataLocation: [14, 'int32'],
     }),
@@ -86,6 +87,8 @@ export interface Entry {
   value: string
 }
 export interface TensorProto {
+  dims: unknown[]
+  dataType: number
   name: string
   externalData: Entry[]
   dataLocation: number
@@ -135,6 +138,7 @@ export interface ModelProto {
 }
 
 const model = root.lookupType('Model')
+const tensor = root.lookupType('Tensor')
 const node = root.lookupType('Node')
 const value = root.lookupType('Value')
 const zipMap = root.lookupType('ZipMap')
@@ -142,6 +146,9 @@ const zipMap = root.lookupType('ZipMap')
 /** Throws on anything that is no protobuf of this shape. */
 export const decodeModel = (bytes: Uint8Array): ModelProto =>
   model.decode(bytes) as unknown as ModelProto
+
+export const decodeTensor = (bytes: Uint8Array): TensorProto =>
+  tensor.decode(bytes) as unknown as TensorProto
 
 export const decodeNode = (bytes: Uint8Array): NodeProto =>
   node.decode(bytes) as unknown as NodeProto

@@ -1,16 +1,16 @@
-// A version enters: received, read, tried, stored, recorded.
+// A version enters by an upload: received, tried, stored, recorded.
 import type { Context } from '../core/context.ts'
 import { Fault } from '../core/fault.ts'
 import { can } from '../core/principal.ts'
 import type { Queries } from '../db/db.ts'
-import type { Json, ModelRow, VersionRow } from '../db/tables.ts'
-import type { TrialOutcome } from '../inference/trial.ts'
+import type { ModelRow, VersionRow } from '../db/tables.ts'
 import { insertModel } from '../registry/models.ts'
 import { demandName, findModel } from '../registry/registry.ts'
 import { demandStage, type Stage } from '../registry/stages.ts'
 import { insertVersion, type VersionFindings, viewVersion } from '../registry/versions.ts'
+import { admit } from './intake.ts'
 import { promote } from './promote.ts'
-import { type Promotion, tryFile } from './promotion.ts'
+import type { Promotion } from './promotion.ts'
 import type { Received } from './upload.ts'
 
 const action = 'version.create'
@@ -35,41 +35,6 @@ async function findOrCreate(tx: Queries, ctx: Context, name: string): Promise<Mo
     if (!(error instanceof Fault) || !can(ctx.principal, 'models:create', name)) throw error
     return insertModel(tx, ctx, { name })
   }
-}
-
-interface Stored {
-  sha256: string
-  size: number
-  originalSha256: string
-  originalSize: number
-}
-
-function findingsOf(outcome: TrialOutcome, stored: Stored): VersionFindings {
-  const failed = outcome.reason !== null
-  return {
-    status: failed ? 'FAILED_REGISTRATION' : 'READY',
-    servability: failed ? 'failed' : 'servable',
-    reason: outcome.reason,
-    signature: outcome.signature as unknown as Json,
-    schema: outcome.schema as unknown as Json,
-    trial: outcome.report as unknown as Json,
-    ...stored,
-  }
-}
-
-/** Makes the uploaded and, if there is one, the rewritten file durable. */
-async function keepFiles(
-  s: Promotion,
-  received: Received,
-  outcome: TrialOutcome,
-  rewritten: string,
-): Promise<Stored> {
-  const { sha256, size, upload } = received
-  await s.storage.commit(upload.path, sha256)
-  const original = { originalSha256: sha256, originalSize: size }
-  if (!outcome.rewritten) return { sha256, size, ...original }
-  await s.storage.commit(rewritten, outcome.rewritten.sha256)
-  return { ...outcome.rewritten, ...original }
 }
 
 async function record(
@@ -122,30 +87,11 @@ async function create(
   name: string,
   received: Received,
 ): Promise<object> {
-  const { metadata, sha256, upload } = received
-  const rewritten = s.storage.scratch('.rewritten')
-  const release = s.blobs.pin(sha256)
-  try {
-    const order = { path: upload.path, sha256, schema: metadata.schema }
-    const outcome = await tryFile(s, order, rewritten)
-    if (!outcome.signature)
-      throw new Fault('model.not-onnx', `The file cannot be read: ${outcome.reason}.`)
-    const pinned = outcome.rewritten ? s.blobs.pin(outcome.rewritten.sha256) : () => undefined
-    try {
-      const stored = await keepFiles(s, received, outcome, rewritten)
-      const findings = findingsOf(outcome, stored)
-      const view = await record(s, ctx, name, { received, findings })
-      s.changed(name)
-      return view
-    } finally {
-      pinned()
-    }
-  } finally {
-    release()
-    await Bun.file(rewritten)
-      .delete()
-      .catch(() => undefined)
-  }
+  const { metadata, sha256, size, upload } = received
+  const candidate = { path: upload.path, sha256, size, schema: metadata.schema, isNew: true }
+  const view = await admit(s, candidate, (findings) => record(s, ctx, name, { received, findings }))
+  s.changed(name)
+  return view
 }
 
 /** The second half of `push --stage`: an ordinary promotion of the version just made. */

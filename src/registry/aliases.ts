@@ -6,6 +6,7 @@ import type { Context } from '../core/context.ts'
 import { Fault } from '../core/fault.ts'
 import type { Queries } from '../db/db.ts'
 import { aliases, type ModelRow, type VersionRow } from '../db/tables.ts'
+import { latestOf } from './many.ts'
 import { findModel, findVersion, type Registry } from './registry.ts'
 import { stageNamed } from './stages.ts'
 
@@ -18,6 +19,9 @@ function demandAlias(alias: string): void {
     throw new Fault('alias.reserved', `${alias} names a stage or a version; choose another alias.`)
   }
 }
+
+const unknownAlias = (alias: string): Fault =>
+  new Fault('alias.not-found', `Registered model alias ${alias} not found.`)
 
 async function holderOf(
   q: Queries,
@@ -66,6 +70,22 @@ export async function guardAliasesOf(
   }
 }
 
+/** The version that an alias points at; `latest`, in any case, is the highest. */
+export async function versionByAlias(
+  s: Registry,
+  ctx: Context,
+  name: string,
+  alias: string,
+): Promise<VersionRow> {
+  await s.access.require(ctx, 'models:read', name)
+  const q = s.db.read
+  const model = await findModel(q, name)
+  const isLatest = alias.toLowerCase() === 'latest'
+  const row = isLatest ? (await latestOf(q, [model.id])).at(-1) : await holderOf(q, model, alias)
+  if (row === undefined) throw unknownAlias(alias)
+  return row
+}
+
 export async function setAlias(
   s: Registry,
   ctx: Context,
@@ -105,8 +125,7 @@ export async function deleteAlias(
       .delete(aliases)
       .where(and(eq(aliases.modelId, model.id), eq(aliases.alias, at.alias)))
       .returning()
-    if (gone.length === 0)
-      throw new Fault('alias.not-found', `${at.name} has no alias ${at.alias}.`)
+    if (gone.length === 0) throw unknownAlias(at.alias)
     const object = `model/${at.name}/alias/${at.alias}`
     return { result: at, object, details: { version: gone[0]?.version } }
   })

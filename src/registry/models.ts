@@ -1,5 +1,5 @@
-// Registered models: create, read, list, edit, delete, restore.
-import { and, asc, desc, eq, gt, isNotNull, isNull, sql } from 'drizzle-orm'
+// Registered models: create, read, list, edit.
+import { and, asc, desc, eq, gt, isNull, sql } from 'drizzle-orm'
 
 import { modelRefusal } from '../auth/policy.ts'
 import type { Context } from '../core/context.ts'
@@ -10,7 +10,7 @@ import { iso } from '../core/time.ts'
 import type { Queries } from '../db/db.ts'
 import { aliases, type ModelRow, models, versions } from '../db/tables.ts'
 import { demandName, findModel, type Registry } from './registry.ts'
-import { liveIn, revisionOf, servedStages, stageNames } from './stages.ts'
+import { liveIn, revisionOf, stageNames } from './stages.ts'
 
 export interface ModelInput {
   name: string
@@ -57,14 +57,19 @@ export async function modelView(
   }
 }
 
-/** Inserts a model; call it within a transaction. `model.exists` when the name is taken. */
-export async function insertModel(tx: Queries, ctx: Context, input: ModelInput): Promise<ModelRow> {
-  const now = Date.now()
+/** `model.exists` when a model has that name. */
+export async function demandFree(tx: Queries, name: string): Promise<void> {
   const [taken] = await tx
     .select()
     .from(models)
-    .where(and(eq(models.name, input.name), isNull(models.deletedAt)))
-  if (taken) throw new Fault('model.exists', `${input.name} is registered already.`)
+    .where(and(eq(models.name, name), isNull(models.deletedAt)))
+  if (taken) throw new Fault('model.exists', `Registered Model (name=${name}) already exists.`)
+}
+
+/** Inserts a model; call it within a transaction. `model.exists` when the name is taken. */
+export async function insertModel(tx: Queries, ctx: Context, input: ModelInput): Promise<ModelRow> {
+  const now = Date.now()
+  await demandFree(tx, input.name)
   const row: ModelRow = {
     id: newId(),
     name: input.name,
@@ -89,9 +94,14 @@ export async function createModel(s: Registry, ctx: Context, input: ModelInput):
   })
 }
 
-export async function getModel(s: Registry, ctx: Context, name: string): Promise<object> {
+/** The model, if the caller may read it. */
+export async function readModel(s: Registry, ctx: Context, name: string): Promise<ModelRow> {
   await s.access.require(ctx, 'models:read', name)
-  return modelView(s.db.read, await findModel(s.db.read, name), s.serving)
+  return findModel(s.db.read, name)
+}
+
+export async function getModel(s: Registry, ctx: Context, name: string): Promise<object> {
+  return modelView(s.db.read, await readModel(s, ctx, name), s.serving)
 }
 
 export interface ListInput {
@@ -140,7 +150,8 @@ export async function hasProduction(q: Queries, modelId: string): Promise<boolea
   return row !== undefined
 }
 
-async function refuseFor(
+/** §11: refuses to change a model that has a version in Production. */
+export async function refuseFor(
   s: Registry,
   ctx: Context,
   model: ModelRow,
@@ -174,68 +185,11 @@ export async function updateModel(
   return s.audit.change(ctx, { action, input: { name, edit } }, async (tx) => {
     const model = await findModel(tx, name)
     const description = edit.description ?? model.description
-    const change = { description, tags: mergeTags(model.tags, edit.tags), updatedAt: Date.now() }
+    // As in MLflow, tags do not count as an update.
+    const updatedAt = edit.description === undefined ? model.updatedAt : Date.now()
+    const change = { description, tags: mergeTags(model.tags, edit.tags), updatedAt }
     await tx.update(models).set(change).where(eq(models.id, model.id))
     const result = await modelView(tx, { ...model, ...change })
     return { result, object: `model/${name}`, details: { ...edit } }
   })
-}
-
-/** §9: soft delete; a model with a live version is refused. `purge` skips the retention. */
-export async function deleteModel(
-  s: Registry,
-  ctx: Context,
-  name: string,
-  purge: boolean,
-): Promise<object> {
-  const action = 'model.delete'
-  await s.access.require(ctx, 'models:delete', name, action)
-  const intent = { action, input: { name, purge } }
-  const earlier = await s.audit.replay<object>(ctx, intent)
-  if (earlier) return earlier
-  await refuseFor(s, ctx, await findModel(s.db.read, name), action)
-  const result = await s.audit.change(ctx, intent, async (tx) => {
-    const model = await findModel(tx, name)
-    for (const stage of servedStages) {
-      const live = await liveIn(tx, model.id, stage)
-      if (live) {
-        const advice = 'move it to Archived first'
-        throw new Fault('version.live', `Version ${live.version} is live in ${stage}; ${advice}.`)
-      }
-    }
-    const deletedAt = purge ? 1 : Date.now()
-    await tx.update(models).set({ deletedAt }).where(eq(models.id, model.id))
-    const until = purge ? null : iso(deletedAt + s.config.retention)
-    const result = { name, restorable_until: until }
-    return { result, object: `model/${name}`, details: { purge } }
-  })
-  s.changed(name)
-  return result
-}
-
-/** Undoes the most recent deletion of a model of that name. */
-export async function restoreModel(s: Registry, ctx: Context, name: string): Promise<object> {
-  const action = 'model.restore'
-  await s.access.require(ctx, 'models:delete', name, action)
-  const result = await s.audit.change(ctx, { action, input: { name } }, async (tx) => {
-    const [model] = await tx
-      .select()
-      .from(models)
-      .where(and(eq(models.name, name), isNotNull(models.deletedAt)))
-      .orderBy(desc(models.deletedAt))
-      .limit(1)
-    if (!model || (model.deletedAt ?? 0) < Date.now() - s.config.retention) {
-      throw new Fault('model.not-found', `No deleted model is named ${JSON.stringify(name)}.`)
-    }
-    const [taken] = await tx
-      .select()
-      .from(models)
-      .where(and(eq(models.name, name), isNull(models.deletedAt)))
-    if (taken) throw new Fault('model.exists', `${name} was registered anew meanwhile.`)
-    await tx.update(models).set({ deletedAt: null }).where(eq(models.id, model.id))
-    const view = await modelView(tx, { ...model, deletedAt: null })
-    return { result: view, object: `model/${name}`, details: {} }
-  })
-  s.changed(name)
-  return result
 }

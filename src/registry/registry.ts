@@ -8,6 +8,7 @@ import { Fault } from '../core/fault.ts'
 import { iso } from '../core/time.ts'
 import type { Db, Queries } from '../db/db.ts'
 import { type ModelRow, models, type VersionRow } from '../db/tables.ts'
+import type { RunView } from './lineage.ts'
 import { versionRow } from './stages.ts'
 
 export interface Registry {
@@ -47,7 +48,7 @@ export async function findModel(q: Queries, name: string): Promise<ModelRow> {
     .select()
     .from(models)
     .where(and(eq(models.name, name), isNull(models.deletedAt)))
-  if (!row) throw new Fault('model.not-found', `No model is named ${JSON.stringify(name)}.`)
+  if (!row) throw new Fault('model.not-found', `Registered Model with name=${name} not found.`)
   return row
 }
 
@@ -59,16 +60,20 @@ export async function findVersion(
 ): Promise<VersionRow> {
   const row = await versionRow(q, model.id, version)
   if (row === null || row.deletedAt !== null) {
-    throw new Fault('version.not-found', `${model.name} has no version ${version}.`)
+    const which = `(name=${model.name}, version=${version})`
+    throw new Fault('version.not-found', `Model Version ${which} not found.`)
   }
   return row
 }
+
+/** False for a version that was registered without ONNX. */
+export const hasArtifact = (row: VersionRow): boolean => row.sha256 !== ''
 
 /** A version as the native API shows it. */
 export function versionView(
   model: string,
   row: VersionRow,
-  aliases: readonly string[] = [],
+  { aliases, run }: { aliases: readonly string[]; run: RunView | undefined },
 ): object {
   const { sha256, size, signature, schema, trial, tags, metrics, params } = row
   const quarantine =
@@ -88,12 +93,13 @@ export function versionView(
     params,
     git_commit: row.gitCommit,
     run_id: row.runId,
-    artifact: {
-      sha256,
-      size,
-      original_sha256: row.originalSha256,
-      original_size: row.originalSize,
-    },
+    run: run ?? null,
+    source: row.source,
+    run_link: row.runLink,
+    logged_model_id: row.loggedModelId,
+    artifact: hasArtifact(row)
+      ? { sha256, size, original_sha256: row.originalSha256, original_size: row.originalSize }
+      : null,
     signature,
     schema,
     trial,

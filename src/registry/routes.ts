@@ -9,25 +9,11 @@ import { exchangeOf } from '../http/request.ts'
 import type { Storage } from '../storage/storage.ts'
 import { deleteAlias, setAlias } from './aliases.ts'
 import type { BlobKeeper } from './artifacts.ts'
-import {
-  createModel,
-  deleteModel,
-  getModel,
-  listModels,
-  modelView,
-  restoreModel,
-  updateModel,
-} from './models.ts'
-import { findModel, type Registry } from './registry.ts'
+import { deleteModel, deleteVersion, restoreModel, restoreVersion } from './deletion.ts'
+import { createModel, getModel, listModels, modelView, updateModel } from './models.ts'
+import { findModel, hasArtifact, type Registry } from './registry.ts'
 import { historyOf } from './stages.ts'
-import {
-  deleteVersion,
-  listVersions,
-  readVersion,
-  restoreVersion,
-  updateVersion,
-  viewVersion,
-} from './versions.ts'
+import { listVersions, readVersion, updateVersion, viewVersion } from './versions.ts'
 
 export interface RegistryRouteDeps extends Registry {
   guard: Guard
@@ -112,7 +98,12 @@ function modelChangeRoutes(s: RegistryRouteDeps) {
       '/api/v1/models/:model',
       async ({ request, params, query }) => {
         const purge = query.purge ?? false
-        const gone = await deleteModel(s, exchangeOf(request), params.model, purge)
+        const gone = await deleteModel(
+          s,
+          exchangeOf(request),
+          params.model,
+          purge ? 'purge' : 'keep',
+        )
         if (purge) await s.blobs.sweep()
         return gone
       },
@@ -175,8 +166,8 @@ function versionRoutes(s: RegistryRouteDeps) {
       async ({ request, params, query }) => {
         const { row } = await readVersion(s, exchangeOf(request), params.model, params.version)
         const digest = query.original ? row.originalSha256 : row.sha256
-        if (!s.storage.exists(digest)) {
-          throw new Fault('artifact.not-found', 'The bytes of this version are gone.')
+        if (!hasArtifact(row) || !s.storage.exists(digest)) {
+          throw new Fault('artifact.not-found', 'There are no bytes of this version.')
         }
         const headers = {
           'content-type': 'application/octet-stream',
@@ -211,7 +202,8 @@ function versionChangeRoutes(s: RegistryRouteDeps) {
       '/api/v1/models/:model/versions/:version',
       async ({ request, params: { model: name, version }, query }) => {
         const purge = query.purge ?? false
-        const gone = await deleteVersion(s, exchangeOf(request), { name, version }, purge)
+        const how = purge ? 'purge' : 'keep'
+        const gone = await deleteVersion(s, exchangeOf(request), { name, version }, how)
         if (purge) await s.blobs.sweep()
         return gone
       },

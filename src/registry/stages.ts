@@ -6,6 +6,7 @@ import type { Queries } from '../db/db.ts'
 import {
   lives,
   type ModelRow,
+  models,
   stages,
   transitions,
   type VersionRow,
@@ -122,7 +123,7 @@ export async function recordLive(tx: Queries, modelId: string, stage: Stage): Pr
 export interface Move {
   version: VersionRow
   to: Stage
-  kind: 'move' | 'archive' | 'rollback' | 'demote' | 'create' | 'delete' | 'restore'
+  kind: 'move' | 'archive' | 'rollback' | 'demote' | 'delete'
 }
 
 export interface MoveRecord {
@@ -147,6 +148,7 @@ export async function moveVersions(
     await tx.insert(transitions).values({ ...place, ...record })
     touched.add(from).add(to)
   }
+  await tx.update(models).set({ updatedAt: at }).where(eq(models.id, model.id))
   for (const stage of touched) {
     await bump(tx, model.id, stage)
     await recordLive(tx, model.id, stage)

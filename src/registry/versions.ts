@@ -1,11 +1,10 @@
-// Model versions: numbered by the server, read, list, edit, delete, restore.
+// Model versions: numbered by the server, read, list, edit.
 import { and, desc, eq, isNull, lt } from 'drizzle-orm'
 
 import { versionRefusal } from '../auth/policy.ts'
 import type { Context } from '../core/context.ts'
 import { Fault } from '../core/fault.ts'
 import { newId } from '../core/ids.ts'
-import { iso } from '../core/time.ts'
 import type { Queries } from '../db/db.ts'
 import {
   aliases,
@@ -15,17 +14,10 @@ import {
   type VersionRow,
   versions,
 } from '../db/tables.ts'
+import { runViews } from './lineage.ts'
 import { mergeTags } from './models.ts'
 import { findModel, findVersion, type Registry, versionView } from './registry.ts'
-import {
-  demandStage,
-  isServed,
-  liveIn,
-  servedStages,
-  type Stage,
-  stageNamed,
-  versionRow,
-} from './stages.ts'
+import { demandStage, liveIn, stageNamed } from './stages.ts'
 
 /** What a version carries beside its bytes. */
 export interface VersionInput {
@@ -104,9 +96,25 @@ async function aliasesByVersion(q: Queries, modelId: string): Promise<Map<number
   return found
 }
 
-export async function viewVersion(q: Queries, model: ModelRow, row: VersionRow): Promise<object> {
+/** Versions as the native API shows them, in the order given. */
+async function viewVersions(
+  q: Queries,
+  model: ModelRow,
+  rows: readonly VersionRow[],
+): Promise<object[]> {
   const byVersion = await aliasesByVersion(q, model.id)
-  return versionView(model.name, row, byVersion.get(row.version))
+  const runs = await runViews(
+    q,
+    rows.map((row) => row.runId),
+  )
+  return rows.map((row) => {
+    const beside = { aliases: byVersion.get(row.version) ?? [], run: runs.get(row.runId ?? '') }
+    return versionView(model.name, row, beside)
+  })
+}
+
+export async function viewVersion(q: Queries, model: ModelRow, row: VersionRow): Promise<object> {
+  return (await viewVersions(q, model, [row]))[0] as object
 }
 
 /** A version by number, or by a stage or alias, which stage names win (§12). */
@@ -172,8 +180,7 @@ export async function listVersions(
     )
     .orderBy(desc(versions.version))
     .limit(input.limit + 1)
-  const byVersion = await aliasesByVersion(q, model.id)
-  return { rows, views: rows.map((row) => versionView(name, row, byVersion.get(row.version))) }
+  return { rows, views: await viewVersions(q, model, rows) }
 }
 
 export interface VersionEdit {
@@ -197,94 +204,11 @@ export async function updateVersion(
     const model = await findModel(tx, at.name)
     const row = await findVersion(tx, model, at.version)
     const description = edit.description ?? row.description
-    const change = { description, tags: mergeTags(row.tags, edit.tags), updatedAt: Date.now() }
+    // As in MLflow, tags do not count as an update.
+    const updatedAt = edit.description === undefined ? row.updatedAt : Date.now()
+    const change = { description, tags: mergeTags(row.tags, edit.tags), updatedAt }
     await tx.update(versions).set(change).where(eq(versions.id, row.id))
     const result = await viewVersion(tx, model, { ...row, ...change })
     return { result, object, details: { ...edit } }
   })
-}
-
-/** §9: soft delete, aliases dropped; a live version is refused. `purge` skips the retention. */
-export async function deleteVersion(
-  s: Registry,
-  ctx: Context,
-  at: { name: string; version: number },
-  purge: boolean,
-): Promise<object> {
-  const action = 'version.delete'
-  await s.access.require(ctx, 'models:delete', at.name, action)
-  const object = `model/${at.name}/version/${at.version}`
-  const intent = { action, input: { at, purge } }
-  const earlier = await s.audit.replay<object>(ctx, intent)
-  if (earlier) return earlier
-  const found = await findVersion(s.db.read, await findModel(s.db.read, at.name), at.version)
-  const why = versionRefusal(ctx, found)
-  if (why !== null) await s.access.refuse(ctx, action, object, why)
-  const result = await s.audit.change(ctx, intent, async (tx) => {
-    const model = await findModel(tx, at.name)
-    const row = await findVersion(tx, model, at.version)
-    for (const stage of servedStages) {
-      if ((await liveIn(tx, model.id, stage))?.id === row.id) {
-        throw new Fault(
-          'version.live',
-          `Version ${row.version} is live in ${stage}; move it first.`,
-        )
-      }
-    }
-    // A purged version counts as deleted since ever, so the sweeper frees its bytes at once.
-    const deletedAt = purge ? 1 : Date.now()
-    await tx.update(versions).set({ deletedAt }).where(eq(versions.id, row.id))
-    await tx
-      .delete(aliases)
-      .where(and(eq(aliases.modelId, model.id), eq(aliases.version, row.version)))
-    const until = purge ? null : iso(deletedAt + s.config.retention)
-    return { result: { ...at, restorable_until: until }, object, details: { purge } }
-  })
-  s.changed(at.name)
-  return result
-}
-
-/** The deleted row of that number, while it can be brought back. */
-async function findDeleted(
-  q: Queries,
-  s: Registry,
-  model: ModelRow,
-  version: number,
-): Promise<VersionRow> {
-  const row = await versionRow(q, model.id, version)
-  if (row === null || row.deletedAt === null) {
-    throw new Fault('version.not-deleted', `Version ${version} is not deleted.`)
-  }
-  if (row.deletedAt < Date.now() - s.config.retention) {
-    throw new Fault('version.not-deleted', `Version ${version} was purged or is gone for good.`)
-  }
-  return row
-}
-
-/** Brings a soft-deleted version back: into its stage, or to Archived if that stage serves. */
-export async function restoreVersion(
-  s: Registry,
-  ctx: Context,
-  at: { name: string; version: number },
-): Promise<object> {
-  const action = 'version.restore'
-  await s.access.require(ctx, 'models:delete', at.name, action)
-  const intent = { action, input: at }
-  const earlier = await s.audit.replay<object>(ctx, intent)
-  if (earlier) return earlier
-  const q = s.db.read
-  const gone = await findDeleted(q, s, await findModel(q, at.name), at.version)
-  // Asked before the transaction: a refusal writes an entry in a transaction of its own.
-  await s.access.require(ctx, `stage:${gone.stage as Stage}`, at.name, action)
-  const found = await s.audit.change(ctx, intent, async (tx) => {
-    const model = await findModel(tx, at.name)
-    const row = await findDeleted(tx, s, model, at.version)
-    // Never straight back into service: what serves has been tried by a promotion.
-    const back = { deletedAt: null, stage: isServed(row.stage) ? 'Archived' : row.stage }
-    await tx.update(versions).set(back).where(eq(versions.id, row.id))
-    const result = await viewVersion(tx, model, { ...row, ...back })
-    return { result, object: `model/${at.name}/version/${at.version}`, details: {} }
-  })
-  s.changed(at.name)
-  return found
 }
