@@ -1,12 +1,13 @@
 // Every endpoint of MLflow's REST API that is served, and what they work with.
 import type { Door } from '../http/server.ts'
 import type { Promotion } from '../promotion/promotion.ts'
+import { artifactEndpoints } from './artifacts.ts'
 import { apiDoor, type Endpoint } from './door.ts'
 
 /** What the endpoints hand to the verbs. */
 export type MlflowParts = Promotion
 
-const endpointsOf = (_s: MlflowParts): Endpoint[] => []
+const endpointsOf = (s: MlflowParts): Endpoint[] => [...artifactEndpoints(s)]
 
 export function mlflowDoor(s: MlflowParts): Door {
   return apiDoor({ access: s.access, endpoints: endpointsOf(s), maxBody: s.config['max-body'] })

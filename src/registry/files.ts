@@ -1,9 +1,9 @@
 // Files that MLflow clients see: a tree of paths, each naming a blob by its digest.
-import { and, eq, gte, inArray, lt, or, type SQL } from 'drizzle-orm'
+import { and, eq, gte, inArray, lt, or, type SQL, sql } from 'drizzle-orm'
 
 import { Fault } from '../core/fault.ts'
 import type { Queries } from '../db/db.ts'
-import { type FileRow, files } from '../db/tables.ts'
+import { type FileRow, files, type versions } from '../db/tables.ts'
 
 const longestPath = 1000
 const deepestPath = 64
@@ -26,6 +26,11 @@ export interface NewFile {
 
 /** Where a registered version keeps its files; clients never write there. */
 export const folderOfVersion = (versionId: string): string => `versions/${versionId}`
+
+/** SQL: does the version with the id in that column have files? One probe of the primary key. */
+export const hasFiles = (id: typeof versions.id): SQL =>
+  sql`exists (select 1 from ${files} where ${files.path} >= 'versions/' || ${id} || '/'
+    and ${files.path} < 'versions/' || ${id} || '0')`
 
 /** `mlflow-artifacts:/a/b` and `mlflow-artifacts://host/a/b` → `a/b`; null for any other scheme. */
 export function pathOfUri(uri: string): string | null {
@@ -111,7 +116,7 @@ function foldersAbove(path: string): string[] {
 }
 
 /** A name is a file or a folder; throws `request.invalid` for one that would be both. */
-async function demandPlace(tx: Queries, path: string): Promise<void> {
+export async function demandPlace(tx: Queries, path: string): Promise<void> {
   const above = foldersAbove(path)
   const place = above.length === 0 ? undefined : inArray(files.path, above)
   const [file] = place ? await tx.select().from(files).where(place).limit(1) : []

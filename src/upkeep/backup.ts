@@ -8,7 +8,7 @@ import { pipeline } from 'node:stream/promises'
 import { type Pack, pack } from 'tar-stream'
 
 import { schemaVersion } from '../db/migrate.ts'
-import type { BlobKeeper } from '../registry/artifacts.ts'
+import type { BlobKeeper } from '../registry/blobs.ts'
 import { digestFile } from '../storage/fs.ts'
 import type { Storage } from '../storage/storage.ts'
 
