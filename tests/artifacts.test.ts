@@ -6,9 +6,15 @@ import { connect } from 'node:net'
 import { join } from 'node:path'
 
 import { sha256 } from '../src/core/ids.ts'
-import { until } from './support/faults.ts'
+import { flipByte, until } from './support/faults.ts'
 import { rawGet, sendRaw } from './support/raw.ts'
-import { type Answer, type CallOptions, type Relais, startRelais } from './support/relais.ts'
+import {
+  type Answer,
+  type CallOptions,
+  type Relais,
+  startRelais,
+  testModels,
+} from './support/relais.ts'
 
 const base = '/api/2.0/mlflow-artifacts/artifacts'
 const most = 1 << 20
@@ -352,4 +358,250 @@ test('many writers of one path: one of their files, whole', async () => {
   )
   expect(new Set(clash.map(({ status }) => status))).toEqual(new Set([200, 400]))
   expect((await list('race')).map((file: any) => file.path)).toEqual(['x', 'y'])
+})
+
+describe('who may', () => {
+  const roles = ['viewer', 'predictor', 'data-scientist', 'ml-lead', 'ci', 'auditor'] as const
+  const readers = new Set(['viewer', 'data-scientist', 'ml-lead', 'ci', 'auditor'])
+  const writers = new Set(['data-scientist', 'ml-lead', 'ci'])
+  let version = ''
+  beforeAll(async () => {
+    await put('rights/x', 'x')
+    await relais.pushExample('iris', 'iris')
+    version = versionFolder('iris', 1)
+  })
+
+  for (const role of roles) {
+    test(role, async () => {
+      const token = await relais.token(role)
+      const ask = async (method: string, path: string, raw?: string) =>
+        verdict(await relais.call(method, path, raw === undefined ? { token } : { token, raw }))
+      const denied = [403, 'PERMISSION_DENIED']
+      const read = readers.has(role) ? [200, undefined] : denied
+      const write = writers.has(role) ? [200, undefined] : denied
+      expect(await ask('GET', `${base}/rights/x`)).toEqual(read)
+      expect(await ask('GET', `${base}?path=rights`)).toEqual(read)
+      expect(await ask('GET', base)).toEqual(read)
+      expect(await ask('GET', `${base}/${version}/MLmodel`)).toEqual(read)
+      expect(await ask('GET', `${base}?path=${version}`)).toEqual(read)
+      expect(await ask('PUT', `${base}/rights/${role}`, 'x')).toEqual(write)
+      expect(await ask('DELETE', `${base}/rights/${role}`)).toEqual(write)
+      // Nobody changes what was registered.
+      for (const path of [`${version}/MLmodel`, `${version}/new`, version, 'versions']) {
+        expect([path, ...(await ask('PUT', `${base}/${path}`, 'x'))]).toEqual([path, ...denied])
+        expect([path, ...(await ask('DELETE', `${base}/${path}`))]).toEqual([path, ...denied])
+      }
+    })
+  }
+
+  test('a token narrowed to other models sees no version, but runs', async () => {
+    const token = await relais.token('data-scientist', { sub: 'narrow', models: ['other-*'] })
+    const ask = async (path: string) =>
+      (await relais.call('GET', `${base}${path}`, { token })).status
+    expect(await ask('/rights/x')).toBe(200)
+    for (const path of [`/${version}/MLmodel`, `?path=${version}`])
+      expect(await ask(path)).toBe(403)
+  })
+
+  test('versions are not listed, and unknown ones hold nothing', async () => {
+    expect((await list('')).map((file: any) => file.path)).not.toContain('versions')
+    for (const path of ['/versions/none/x', '/versions', '?path=versions', '?path=versions/none']) {
+      expect([path, (await relais.call('GET', `${base}${path}`)).status]).toEqual([path, 404])
+    }
+  })
+
+  test('refusals are audited', async () => {
+    const token = await relais.token('viewer', { sub: 'curious' })
+    expect((await put('rights/x', 'y', { token })).status).toBe(403)
+    const { body } = await relais.call('GET', '/api/v1/audit?limit=100')
+    const entry = body.entries.find((one: any) => one.actor === 'curious')
+    expect([entry.action, entry.outcome]).toEqual(['artifact.write', 'denied'])
+  })
+})
+
+/** Folder of a version's files, which the native API does not tell. */
+function versionFolder(name: string, version: number): string {
+  const db = new Database(join(relais.data, 'relais.db'), { readonly: true })
+  const row = db
+    .query(
+      'SELECT v.id FROM versions v JOIN models m ON m.id = v.model_id WHERE m.name = ? AND v.version = ?',
+    )
+    .get(name, version) as { id: string }
+  db.close()
+  return `versions/${row.id}`
+}
+
+describe('blobs', () => {
+  const purge = (name: string) => relais.call('DELETE', `/api/v1/models/${name}?purge=true`)
+
+  test('of versions go with them, those that files share stay', async () => {
+    const bytes = Buffer.from(await Bun.file(`${testModels}/multi.onnx`).bytes())
+    await relais.push('swept', `${testModels}/multi.onnx`)
+    const folder = versionFolder('swept', 1)
+    const [mlmodel] = [sha256((await get(`${folder}/MLmodel`)).text)]
+    expect((await list(folder)).map((file: any) => file.path)).toEqual(['MLmodel', 'model.onnx'])
+    await put('kept/copy.onnx', bytes)
+    expect((await purge('swept')).status).toBe(200)
+    expect((await get(`${folder}/MLmodel`)).status).toBe(404)
+    expect(filesIn('blobs')).toContain(sha256(bytes))
+    expect(filesIn('blobs')).not.toContain(mlmodel)
+    expect(rowsBelow(folder)).toBe(0)
+    await remove('kept')
+    await relais.push('other', `${testModels}/scalar.onnx`)
+    await purge('other')
+    expect(filesIn('blobs')).not.toContain(sha256(bytes))
+  })
+
+  test('of a version that can still be restored stay, and are seen again with it', async () => {
+    await relais.push('back', `${testModels}/multi.onnx`)
+    const folder = versionFolder('back', 1)
+    const versions = '/api/v1/models/back/versions/1'
+    expect((await relais.call('DELETE', versions)).status).toBe(200)
+    expect((await get(`${folder}/model.onnx`)).status).toBe(404)
+    await relais.push('other', `${testModels}/scalar.onnx`)
+    await purge('other')
+    expect(rowsBelow(folder)).toBe(2)
+    expect((await relais.call('POST', `${versions}/restore`)).status).toBe(200)
+    expect((await get(`${folder}/model.onnx`)).status).toBe(200)
+  })
+
+  test('written while the sweeper runs are never lost', async () => {
+    const bodies = Array.from({ length: 4 }, (_, at) => `body ${at}`)
+    let going = true
+    const sweeping = (async () => {
+      while (going) {
+        await relais.push('other', `${testModels}/scalar.onnx`)
+        await purge('other')
+      }
+    })()
+    for (let round = 0; round < 40; round += 1) {
+      await Promise.all(bodies.map((body, at) => put(`swept/${at}`, body)))
+      for (const [at, body] of bodies.entries()) {
+        expect([(await get(`swept/${at}`)).text, round]).toEqual([body, round])
+      }
+      await remove('swept')
+    }
+    going = false
+    await sweeping
+  }, 20_000)
+
+  test('of files are examined by doctor', async () => {
+    const artifacts = async () =>
+      (await relais.call('GET', '/api/v1/doctor')).body.findings.find(
+        (one: any) => one.check === 'artifacts',
+      )
+    await put('examined/x', 'examined')
+    expect((await artifacts()).ok).toBe(true)
+    flipByte(relais.data, sha256('examined'))
+    const finding = await artifacts()
+    expect([finding.ok, finding.detail]).toEqual([
+      false,
+      expect.stringContaining(sha256('examined').slice(0, 12)),
+    ])
+    await put('examined/x', 'examined')
+    expect((await artifacts()).ok).toBe(true)
+  })
+})
+
+function rowsBelow(folder: string): number {
+  const db = new Database(join(relais.data, 'relais.db'), { readonly: true })
+  const row = db.query('SELECT count(*) AS n FROM files WHERE path LIKE ?').get(`${folder}/%`)
+  db.close()
+  return (row as { n: number }).n
+}
+
+describe('listings and downloads by run, logged model and version', () => {
+  const api = '/api/2.0/mlflow'
+  beforeAll(async () => {
+    const db = new Database(join(relais.data, 'relais.db'))
+    db.run(
+      `INSERT INTO runs (id, experiment_id, name, user_id, status, artifact_uri, created_by)
+       VALUES ('r1', 0, 'n', 'u', 'RUNNING', 'mlflow-artifacts:/0/r1/artifacts', 'x'),
+              ('r2', 0, 'n', 'u', 'RUNNING', 's3://elsewhere/r2', 'x')`,
+    )
+    db.run(
+      `INSERT INTO logged_models (id, experiment_id, name, artifact_uri, status, created_by,
+         created_at, updated_at)
+       VALUES ('m-1', 0, 'n', 'mlflow-artifacts:/0/models/m-1/artifacts', 'READY', 'x', 0, 0)`,
+    )
+    db.close()
+    await put('0/r1/artifacts/plots/a.png', 'png')
+    await put('0/r1/artifacts/notes.txt', 'notes')
+    await put('0/models/m-1/artifacts/MLmodel', 'x: 1')
+    await put('0/models/m-1/artifacts/code/a.py', 'pass')
+    await relais.push('listed', `${testModels}/multi.onnx`)
+  })
+
+  test('lists', async () => {
+    const asked = async (path: string) => (await relais.call('GET', `${api}/${path}`)).body
+    const run = { root_uri: 'mlflow-artifacts:/0/r1/artifacts' }
+    expect(await asked('artifacts/list?run_id=r1')).toEqual({
+      ...run,
+      files: [
+        { path: 'notes.txt', is_dir: false, file_size: 5 },
+        { path: 'plots', is_dir: true },
+      ],
+    })
+    expect(await asked('artifacts/list?run_id=r1&path=plots')).toEqual({
+      ...run,
+      files: [{ path: 'plots/a.png', is_dir: false, file_size: 3 }],
+    })
+    expect(await asked('artifacts/list?run_id=r1&path=none')).toEqual(run)
+    const model = { root_uri: 'mlflow-artifacts:/0/models/m-1/artifacts' }
+    const directories = 'logged-models/m-1/artifacts/directories'
+    expect(await asked(directories)).toEqual({
+      ...model,
+      files: [
+        { path: 'MLmodel', is_dir: false, file_size: 4 },
+        { path: 'code', is_dir: true },
+      ],
+    })
+    expect(await asked(`${directories}?artifact_directory_path=code`)).toEqual({
+      ...model,
+      files: [{ path: 'code/a.py', is_dir: false, file_size: 4 }],
+    })
+  })
+
+  const invalid = [400, 'INVALID_PARAMETER_VALUE']
+  const missing = [404, 'RESOURCE_DOES_NOT_EXIST']
+  const refused: [string, unknown[]][] = [
+    [`${api}/artifacts/list`, invalid],
+    [`${api}/artifacts/list?run_id=none`, missing],
+    [`${api}/artifacts/list?run_id=r1&path=../r2`, invalid],
+    [`${api}/artifacts/list?run_id=r1&path=/etc`, invalid],
+    [`${api}/artifacts/list?run_id=r2`, missing],
+    [`${api}/logged-models/none/artifacts/directories`, missing],
+    ['/get-artifact?path=x', invalid],
+    ['/get-artifact?run_id=r1', invalid],
+    ['/get-artifact?run_id=none&path=x', missing],
+    ['/get-artifact?run_id=r1&path=../../m-1/artifacts/MLmodel', invalid],
+    ['/get-artifact?run_id=r1&path=none', missing],
+    ['/model-versions/get-artifact?name=listed&version=1', invalid],
+    ['/model-versions/get-artifact?name=listed&version=one&path=MLmodel', invalid],
+    ['/model-versions/get-artifact?name=listed&version=2&path=MLmodel', missing],
+    ['/model-versions/get-artifact?name=none&version=1&path=MLmodel', missing],
+    ['/api/2.0/mlflow-artifacts/nowhere', [404, 'ENDPOINT_NOT_FOUND']],
+  ]
+  for (const [path, expected] of refused) {
+    test(`${path} is refused`, async () => {
+      expect(verdict(await relais.call('GET', path))).toEqual(expected)
+    })
+  }
+
+  test('downloads', async () => {
+    const run = await relais.call('GET', '/get-artifact?run_id=r1&path=plots%2Fa.png')
+    expect([run.status, run.text, run.headers.get('content-type')]).toEqual([
+      200,
+      'png',
+      'image/png',
+    ])
+    const at = '/model-versions/get-artifact?name=listed&version=1&path='
+    expect((await relais.call('GET', `${at}model.onnx`)).status).toBe(200)
+    const { text } = await relais.call('GET', `${at}MLmodel`)
+    const file = Bun.YAML.parse(text) as any
+    expect(file.flavors.onnx.data).toBe('model.onnx')
+    expect(JSON.parse(file.signature.inputs).map((one: any) => one.name)).toEqual(['a', 'b'])
+    const posted = await relais.call('POST', '/get-artifact')
+    expect([posted.status, posted.headers.get('allow')]).toEqual([405, 'GET, HEAD'])
+  })
 })
