@@ -1,12 +1,12 @@
 import { Database } from 'bun:sqlite'
 // Artifacts at MLflow's door: what is stored comes back, hostile paths and callers do not get in.
 import { afterAll, beforeAll, describe, expect, test } from 'bun:test'
-import { readdirSync } from 'node:fs'
+import { readdirSync, rmSync } from 'node:fs'
 import { connect } from 'node:net'
 import { join } from 'node:path'
 
 import { sha256 } from '../src/core/ids.ts'
-import { flipByte, until } from './support/faults.ts'
+import { blobPath, flipByte, until } from './support/faults.ts'
 import { rawGet, sendRaw } from './support/raw.ts'
 import {
   type Answer,
@@ -410,6 +410,24 @@ describe('who may', () => {
     }
   })
 
+  test('§14: who may not, or sends what cannot be kept, is told before the first byte', async () => {
+    const viewer = await relais.token('viewer')
+    const rows: [string, string | null, number, number][] = [
+      ['rights/x', null, 1000, 401],
+      ['rights/x', viewer, 1000, 403],
+      [`${version}/x`, relais.admin, 1000, 403],
+      ['rights/x', relais.admin, most + 1, 413],
+      ['rights/x/below', relais.admin, 1000, 400],
+      ['rights%23', relais.admin, 1000, 400],
+    ]
+    for (const [path, token, size, status] of rows) {
+      const authorization = token === null ? '' : `authorization: Bearer ${token}\r\n`
+      const head = `PUT ${base}/${path} HTTP/1.1\r\nhost: x\r\n${authorization}`
+      const answer = await sendRaw(relais.url, `${head}content-length: ${size}\r\n\r\n`)
+      expect([path, answer.status]).toEqual([path, status])
+    }
+  })
+
   test('refusals are audited', async () => {
     const token = await relais.token('viewer', { sub: 'curious' })
     expect((await put('rights/x', 'y', { token })).status).toBe(403)
@@ -492,14 +510,21 @@ describe('blobs', () => {
       )
     await put('examined/x', 'examined')
     expect((await artifacts()).ok).toBe(true)
-    flipByte(relais.data, sha256('examined'))
-    const finding = await artifacts()
-    expect([finding.ok, finding.detail]).toEqual([
-      false,
-      expect.stringContaining(sha256('examined').slice(0, 12)),
-    ])
-    await put('examined/x', 'examined')
-    expect((await artifacts()).ok).toBe(true)
+    const digest = sha256('examined')
+    const harms: [string, () => void][] = [
+      ['corrupt', () => flipByte(relais.data, digest)],
+      ['missing', () => rmSync(blobPath(relais.data, digest))],
+    ]
+    for (const [state, harm] of harms) {
+      harm()
+      const { ok, detail } = await artifacts()
+      expect([ok, detail]).toEqual([
+        false,
+        expect.stringContaining(`${digest.slice(0, 12)} ${state}`),
+      ])
+      await put('examined/x', 'examined')
+      expect((await artifacts()).ok).toBe(true)
+    }
   })
 })
 
