@@ -22,13 +22,14 @@ import { maySee } from './inference/predict.ts'
 import { predictDoor } from './inference/routes.ts'
 import { prepareChildHome, runSnapshot } from './inference/spawn.ts'
 import { mlflowDoor } from './mlflow/api.ts'
+import { artifactDoor } from './mlflow/artifacts.ts'
 import { invocationsDoor } from './mlflow/invocations.ts'
 import { oipDoor } from './oip/routes.ts'
 import { closeFoundation, ensureAdminToken, type Foundation, openFoundation } from './parts.ts'
 import { type Promotion, TrialSlots } from './promotion/promotion.ts'
 import { quarantine } from './promotion/rollback.ts'
 import { promotionRoutes } from './promotion/routes.ts'
-import { BlobKeeper } from './registry/artifacts.ts'
+import { BlobKeeper } from './registry/blobs.ts'
 import { registryRoutes } from './registry/routes.ts'
 import { scoreDoor } from './scoring/routes.ts'
 import { openFileStorage } from './storage/fs.ts'
@@ -284,6 +285,7 @@ function mount(parts: Parts): Pick<App, 'server' | 'routes'> {
     scoreDoor({ ...predictor, log, pause: config['upload-timeout'] }),
     predictDoor(predictor),
     mlflowDoor(parts),
+    artifactDoor(parts),
     oipDoor({ ...parts, ...predictor, version, isReady }),
   ]
   const api = nativeApi(parts)

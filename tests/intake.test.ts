@@ -399,7 +399,8 @@ describe('how a file arrives', () => {
     const first = await pushBytes('twins', bytes)
     const second = await pushBytes('twins', bytes)
     expect([first.body.version, second.body.version]).toEqual([1, 2])
-    expect(filesIn('blobs').length).toBe(before + 1)
+    // The model, and the MLmodel file that describes it.
+    expect(filesIn('blobs').length).toBe(before + 2)
     const digest = sha256(bytes)
     const { mode } = statSync(join(relais.data, 'blobs', digest.slice(0, 2), digest))
     expect(mode & 0o377).toBe(0)

@@ -18,7 +18,7 @@ export const faults = {
   'logged-model.not-found': [404, 'Logged model not found'],
   'tag.not-found': [404, 'Tag not found'],
   'token.not-found': [404, 'Token not found'],
-  'artifact.not-found': [404, 'The version has no artifact'],
+  'artifact.not-found': [404, 'No such artifact'],
   'stage.empty': [404, 'The stage has no version'],
   'request.method': [405, 'Method not allowed'],
   'model.exists': [409, 'A registered model of that name exists'],
@@ -131,6 +131,8 @@ export function toFault(thrown: unknown): Fault {
   })
 }
 
-export function tooLarge(most: number): Fault {
-  return new Fault('request.too-large', `At most ${most} bytes are accepted here.`)
+/** `setting`: the one that sets the limit, for whoever may change it. */
+export function tooLarge(most: number, setting?: string): Fault {
+  const origin = setting === undefined ? '' : ` (setting ${setting})`
+  return new Fault('request.too-large', `At most ${most} bytes are accepted here${origin}.`)
 }

@@ -16,6 +16,8 @@ export interface Door {
   /** True for paths this door answers. */
   owns(path: string): boolean
   handle(exchange: Exchange): Promise<Response> | Response
+  /** How long a connection may be silent: as an upload may pause, or as work (a trial) may take. */
+  readonly silence?: 'upload' | 'work'
   /** A fault in the shape that this door's clients read. */
   refuse(fault: Fault, requestId: string): Response
   /** Every method and path template it dispatches, for the default-deny test and the docs. */
@@ -39,6 +41,8 @@ const bodyMethods: ReadonlySet<string> = new Set(['POST', 'PUT', 'PATCH', 'DELET
 const uploadPath = /^\/api\/v1\/models\/[^/]+\/versions$/
 /** Longer than the slowest prediction with its one retry; uploads and promotions get more. */
 const idleSeconds = 60
+/** The most that can be set. */
+const longestIdle = 255
 /** Milliseconds between two looks at whether all answers have left. */
 const drainPoll = 10
 const longestFlush = 1000
@@ -161,6 +165,11 @@ export class HttpServer {
     return response
   }
 
+  private allowSilence(request: Request, of: 'upload' | 'work'): void {
+    const pause = Math.ceil(this.options.uploadTimeout / 1000)
+    this.server?.timeout(request, of === 'upload' ? Math.min(longestIdle, pause) : longestIdle)
+  }
+
   private readonly peer = (request: Request): string =>
     this.server?.requestIP(request)?.address ?? ''
 
@@ -184,7 +193,9 @@ export class HttpServer {
       throw new Fault('service.draining', 'The server is shutting down.', { retryAfter: 5 })
     }
     for (const door of this.options.doors) {
-      if (door.owns(exchange.path)) return door.handle(exchange)
+      if (!door.owns(exchange.path)) continue
+      if (door.silence) this.allowSilence(exchange.request, door.silence)
+      return door.handle(exchange)
     }
     return this.native(exchange)
   }
@@ -194,11 +205,11 @@ export class HttpServer {
     demandPlain(request)
     let handled = request
     if (uploadPath.test(path) && request.method === 'POST') {
-      this.server?.timeout(request, Math.min(255, Math.ceil(this.options.uploadTimeout / 1000)))
+      this.allowSilence(request, 'upload')
     } else if (bodyMethods.has(request.method) && exchange.caller !== null) {
       // Nobody unknown has a body read: what is public takes none.
       // A promotion may take long; a body that never comes must not.
-      this.server?.timeout(request, 255)
+      this.allowSilence(request, 'work')
       handled = await this.limited(request)
     }
     remember(handled, exchange)

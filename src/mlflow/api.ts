@@ -1,6 +1,7 @@
 // Every endpoint of MLflow's REST API that is served, and what they work with.
 import type { Door } from '../http/server.ts'
 import type { Promotion } from '../promotion/promotion.ts'
+import { artifactEndpoints } from './artifacts.ts'
 import { apiDoor, type Endpoint } from './door.ts'
 import { experimentEndpoints } from './experiments.ts'
 import { loggedModelEndpoints } from './logged-models.ts'
@@ -17,6 +18,7 @@ const endpointsOf = (s: MlflowParts): Endpoint[] => [
   ...loggedModelEndpoints(s),
   ...registeredModelEndpoints(s),
   ...modelVersionEndpoints(s),
+  ...artifactEndpoints(s),
 ]
 
 export function mlflowDoor(s: MlflowParts): Door {

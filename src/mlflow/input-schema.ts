@@ -2,7 +2,7 @@
 import { Fault } from '../core/fault.ts'
 import type { Deployment } from '../inference/deployment.ts'
 import type { Slot } from '../onnx/model.ts'
-import { drawSchema } from '../onnx/signature.ts'
+import { namedColumns } from '../onnx/signature.ts'
 import { countOf, type ElementType, type Tensor } from '../onnx/tensor.ts'
 import { type Frame, invalid } from './frame.ts'
 
@@ -63,12 +63,7 @@ export class InputSchema {
     this.deployment = deployment
     this.inputs = signature.inputs
     this.inputNames = signature.inputs.map((slot) => slot.name)
-    // Names made up for the places of a matrix say no more than the tensor does.
-    const drawn = drawSchema(signature).columns
-    const madeUp =
-      schema.columns.every(({ name }, at) => name === drawn[at]?.name) &&
-      schema.columns.some(({ name, input }) => name !== input)
-    const columns = madeUp ? [] : schema.columns
+    const columns = namedColumns(signature, schema)
     this.columns = columns.map((column) => column.name)
     this.demanded = new Set(columns.filter((c) => c.nullable !== true).map((c) => c.name))
     this.types = new Map(

@@ -46,7 +46,7 @@ function widthOf(slot: Slot): number | undefined {
 }
 
 /** True when every input is a table of columns with a free number of rows. */
-export function isColumnar(signature: Signature): boolean {
+export function isColumnar(signature: Pick<Signature, 'inputs'>): boolean {
   const widths = signature.inputs.map(widthOf)
   const total = widths.reduce<number>((sum, width) => sum + (width ?? Number.NaN), 0)
   return total > 0 && total <= mostColumns
@@ -98,6 +98,18 @@ export function drawSchema(signature: Signature): FeatureSchema {
     task: outputs.some((output) => output.role === 'scores') ? 'classification' : 'other',
     extra_columns: 'forbid',
   }
+}
+
+/** Columns that somebody named. Names made up for the places of a matrix say no more than the tensor. */
+export function namedColumns(
+  { inputs }: Pick<Signature, 'inputs'>,
+  { columns }: FeatureSchema,
+): Column[] {
+  const drawn = isColumnar({ inputs }) ? distinct(drawColumns(inputs)) : []
+  const isMadeUp =
+    columns.every(({ name }, at) => name === drawn[at]?.name) &&
+    columns.some(({ name, input }) => name !== input)
+  return isMadeUp ? [] : columns
 }
 
 /** Collects what is wrong with a schema file, so that all of it is reported at once. */

@@ -4,6 +4,7 @@ import { once } from 'node:events'
 import { Busboy } from '@fastify/busboy'
 
 import { Fault, type Flaw, tooLarge } from '../core/fault.ts'
+import { type ReceivedFile, receiveFile, writeAll } from '../storage/receive.ts'
 import type { Storage, Upload } from '../storage/storage.ts'
 
 export interface UploadMetadata {
@@ -17,17 +18,12 @@ export interface UploadMetadata {
   schema?: unknown
 }
 
-export interface Received {
-  upload: Upload
-  sha256: string
-  size: number
+export interface Received extends ReceivedFile {
   metadata: UploadMetadata
 }
 
 const mostMetadata = 4 << 20
 const mostEntries = 1000
-/** The collector does not see how large the pieces of a body are, and would let 100 MB pile up. */
-const collectEvery = 48 << 20
 const mostText = 5000
 const texts = ['description', 'git_commit', 'run_id', 'stage'] as const
 const maps = ['tags', 'params'] as const
@@ -83,7 +79,7 @@ function parseMetadata(text: string): UploadMetadata {
 
 /** Chunks of a body as they come, until they are more than `most` bytes. */
 async function* atMost(
-  chunks: AsyncIterable<Uint8Array>,
+  chunks: AsyncIterable<Uint8Array> | Iterable<Uint8Array>,
   most: number,
 ): AsyncGenerator<Uint8Array> {
   let size = 0
@@ -92,26 +88,6 @@ async function* atMost(
     if (size > most) throw tooLarge(most)
     yield chunk
   }
-}
-
-/** Writes a stream into an upload, refusing what is longer than `most`. */
-async function store(
-  chunks: AsyncIterable<Uint8Array>,
-  upload: Upload,
-  most: number,
-): Promise<void> {
-  let size = 0
-  let collected = 0
-  for await (const chunk of chunks) {
-    size += chunk.byteLength
-    if (size > most) throw tooLarge(most)
-    await upload.write(chunk)
-    if (size - collected > collectEvery) {
-      collected = size
-      Bun.gc(true)
-    }
-  }
-  if (size === 0) throw new Fault('model.not-onnx', 'The file is empty.')
 }
 
 async function receiveForm(
@@ -144,7 +120,7 @@ async function receiveForm(
   })
   form.on('file', (name, stream) => {
     if (name !== 'model') failure ??= new Fault('request.invalid', 'The file field is named model.')
-    file = store(stream as AsyncIterable<Uint8Array>, upload, most)
+    file = writeAll(stream as AsyncIterable<Uint8Array>, upload, most)
     file.catch((error: unknown) => {
       failure ??= error
       stream.resume()
@@ -160,7 +136,7 @@ async function receiveForm(
     failure ??= new Fault('request.malformed', 'The form is not complete.', { cause: error })
   })
   // What belongs to no field counts, too.
-  for await (const chunk of atMost(request.body ?? empty(), most + mostMetadata)) {
+  for await (const chunk of atMost(request.body ?? [], most + mostMetadata)) {
     if (failure !== null) throw failure
     // No copy: a copy of each piece would wait for the garbage collector.
     const piece = Buffer.from(chunk.buffer, chunk.byteOffset, chunk.byteLength)
@@ -217,7 +193,7 @@ export async function receiveUpload(
 ): Promise<Received> {
   const type = (request.headers.get('content-type') ?? '').toLowerCase()
   const declared = Number(request.headers.get('content-length') ?? 0)
-  if (declared > most + mostMetadata) throw tooLarge(most)
+  if (declared > most + mostMetadata) throw tooLarge(most, 'max-model')
   const isForm = type.startsWith('multipart/form-data')
   if (!isForm && !type.startsWith('application/octet-stream')) {
     throw new Fault(
@@ -225,25 +201,15 @@ export async function receiveUpload(
       'Send multipart/form-data with a file field model, or application/octet-stream.',
     )
   }
-  const upload = await storage.begin()
-  try {
-    let metadata: UploadMetadata
+  let metadata: UploadMetadata = {}
+  const file = await receiveFile(storage, async (upload) => {
     if (isForm) metadata = await receiveForm(request, upload, most)
     else {
       metadata = queryMetadata(new URL(request.url).searchParams)
-      await store(request.body ?? empty(), upload, most)
+      await writeAll(request.body ?? [], upload, most)
     }
-    const { sha256, size } = await upload.finish()
-    return { upload, sha256, size, metadata }
-  } catch (error) {
-    await upload.discard()
-    if (error instanceof Fault || (error as { code?: string }).code === 'ENOSPC') throw error
-    throw new Fault('request.malformed', 'The upload ended before it was complete.', {
-      cause: error,
-    })
-  }
-}
-
-async function* empty(): AsyncGenerator<Uint8Array> {
-  // A request without a body is an empty file.
+  })
+  if (file.size > 0) return { ...file, metadata }
+  await file.upload.discard()
+  throw new Fault('model.not-onnx', 'The file is empty.')
 }

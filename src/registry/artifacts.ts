@@ -1,73 +1,168 @@
-// Artifacts on disk: freed by a sweeper when no version refers to them any more.
-import { eq } from 'drizzle-orm'
+// Artifacts as their users read and write them: files of runs, of logged models and of versions.
+import { and, eq, isNull } from 'drizzle-orm'
 
-import type { Db } from '../db/db.ts'
-import { files, models, versions } from '../db/tables.ts'
+import type { Context } from '../core/context.ts'
+import { Fault, tooLarge } from '../core/fault.ts'
+import type { Queries } from '../db/db.ts'
+import { type FileRow, loggedModels, models, runs, versions } from '../db/tables.ts'
+import { receiveFile, writeAll } from '../storage/receive.ts'
 import type { Storage } from '../storage/storage.ts'
+import type { BlobKeeper } from './blobs.ts'
+import {
+  demandPath,
+  demandPlace,
+  findFile,
+  type FolderEntry,
+  folderOfVersion,
+  listFolder,
+  pathOfUri,
+  removeTree,
+  writeFile,
+} from './files.ts'
+import { findModel, findVersion, type Registry } from './registry.ts'
 
-/** Digests that a version or file still needs: deleted versions count until `retention` ms passed. */
-async function neededBlobs(db: Db, retention: number): Promise<Set<string>> {
-  const limit = Date.now() - retention
-  const rows = await db.read
-    .select({
-      served: versions.sha256,
-      uploaded: versions.originalSha256,
-      versionGone: versions.deletedAt,
-      modelGone: models.deletedAt,
-    })
-    .from(versions)
-    .innerJoin(models, eq(models.id, versions.modelId))
-  const kept = rows.filter(
-    ({ versionGone, modelGone }) =>
-      (versionGone ?? limit) >= limit && (modelGone ?? limit) >= limit,
-  )
-  const named = await db.read.select({ sha256: files.sha256 }).from(files)
-  return new Set([
-    ...kept.flatMap(({ served, uploaded }) => [served, uploaded]),
-    ...named.map(({ sha256 }) => sha256),
-  ])
+export interface Artifacts extends Registry {
+  storage: Storage
+  blobs: BlobKeeper
 }
 
-export class BlobKeeper {
-  private readonly db: Db
-  private readonly storage: Storage
-  private readonly retention: number
-  private readonly pins = new Map<string, number>()
+/** Folder of all registered versions; below it nobody writes. */
+const ofVersions = 'versions'
 
-  constructor(db: Db, storage: Storage, retention: number) {
-    this.db = db
-    this.storage = storage
-    this.retention = retention
-  }
+const absent = (path: string): Fault =>
+  new Fault('artifact.not-found', `No artifact at ${JSON.stringify(path)}.`)
 
-  /** Keeps a digest safe until its version is recorded. Returns the release. */
-  pin(sha256: string): () => void {
-    this.pins.set(sha256, (this.pins.get(sha256) ?? 0) + 1)
-    return () => {
-      const left = (this.pins.get(sha256) ?? 1) - 1
-      if (left === 0) this.pins.delete(sha256)
-      else this.pins.set(sha256, left)
-    }
-  }
+/** Name of the model that a version belongs to, while both are there. */
+async function modelOf(q: Queries, versionId: string): Promise<string | undefined> {
+  const [row] = await q
+    .select({ name: models.name })
+    .from(versions)
+    .innerJoin(models, eq(models.id, versions.modelId))
+    .where(and(eq(versions.id, versionId), isNull(versions.deletedAt), isNull(models.deletedAt)))
+  return row?.name
+}
 
-  /** Digests that must be in storage. */
-  needed(): Promise<Set<string>> {
-    return neededBlobs(this.db, this.retention)
-  }
+/** What a version holds is read with the right on its model, everything else with that on runs. */
+async function admitRead(s: Artifacts, ctx: Context, path: string): Promise<void> {
+  const [top, id] = path.split('/')
+  if (top !== ofVersions) return s.access.require(ctx, 'runs:read')
+  const model = await modelOf(s.db.read, id ?? '')
+  await s.access.require(ctx, 'models:read', model)
+  if (model === undefined) throw absent(path)
+}
 
-  /** Removes every blob that nothing needs. Returns how many. */
-  async sweep(): Promise<number> {
-    // Listed before the rows are read, so that a blob of a version made meanwhile is not in the list.
-    const present = await this.storage.list()
-    const needed = await neededBlobs(this.db, this.retention)
-    let removed = 0
-    for (const digest of present) {
-      if (needed.has(digest) || this.pins.has(digest)) continue
-      // Looked at again: the same bytes may have been registered while others were removed.
-      if ((await neededBlobs(this.db, this.retention)).has(digest)) continue
-      await this.storage.remove(digest)
-      removed += 1
-    }
-    return removed
+/** The right to change a path; refused below `versions/`, since registered versions never change. */
+async function admitChange(
+  s: Artifacts,
+  ctx: Context,
+  path: string,
+  action: string,
+): Promise<void> {
+  await s.access.require(ctx, 'runs:write', undefined, action)
+  if (demandPath(path).split('/')[0] !== ofVersions) return
+  const why = 'Files of registered versions never change; register another version.'
+  await s.access.refuse(ctx, action, `artifact/${path}`, why)
+}
+
+/** A file and the local path of its bytes. Throws `artifact.not-found`. */
+export async function readArtifact(
+  s: Artifacts,
+  ctx: Context,
+  path: string,
+): Promise<{ file: FileRow; bytes: string }> {
+  await admitRead(s, ctx, demandPath(path))
+  const file = await findFile(s.db.read, path)
+  if (!file || !s.storage.exists(file.sha256)) throw absent(path)
+  return { file, bytes: s.storage.path(file.sha256) }
+}
+
+/** What a folder holds directly; empty for one that is not there. Versions are not listed. */
+export async function listArtifacts(
+  s: Artifacts,
+  ctx: Context,
+  folder: string,
+): Promise<FolderEntry[]> {
+  if (folder !== '') {
+    await admitRead(s, ctx, demandPath(folder))
+    return listFolder(s.db.read, folder)
   }
+  await s.access.require(ctx, 'runs:read')
+  const entries = await listFolder(s.db.read, folder)
+  return entries.filter(({ name }) => name !== ofVersions)
+}
+
+/** A file as a client sends it. */
+export interface Sent {
+  chunks: AsyncIterable<Uint8Array> | Iterable<Uint8Array>
+  /** The size that was declared; NaN where none was. */
+  declared: number
+}
+
+/**
+ * Stores a body under a path, in place of what was there. A sender that leaves early changes nothing.
+ * Throws `request.too-large` beyond `max-model`.
+ */
+export async function writeArtifact(
+  s: Artifacts,
+  ctx: Context,
+  path: string,
+  { chunks, declared }: Sent,
+): Promise<void> {
+  await admitChange(s, ctx, path, 'artifact.write')
+  // Asked now and in the transaction: nobody should send a gigabyte to a place where none can be.
+  await demandPlace(s.db.read, path)
+  const most = s.config['max-model']
+  if (declared > most) throw tooLarge(most, 'max-model')
+  const { upload, sha256, size } = await receiveFile(s.storage, (to) => writeAll(chunks, to, most))
+  const release = s.blobs.pin(sha256)
+  try {
+    await s.storage.commit(upload.path, sha256)
+    const createdBy = ctx.principal.sub
+    await s.db.tx((tx) => writeFile(tx, { path, sha256, size, createdBy }))
+  } finally {
+    release()
+    await upload.discard()
+  }
+}
+
+/** Removes a file, or a folder with all it holds. What is not there is removed already. */
+export async function removeArtifact(s: Artifacts, ctx: Context, path: string): Promise<void> {
+  await admitChange(s, ctx, path, 'artifact.delete')
+  await s.db.tx((tx) => removeTree(tx, path))
+}
+
+/** Where the files of a run, logged model or version lie: the URI that MLflow knows, and its path. */
+export interface Root {
+  uri: string
+  /** Null where the URI leads out of this server. */
+  path: string | null
+}
+
+const rootOf = (uri: string): Root => ({ uri, path: pathOfUri(uri) })
+
+export async function rootOfRun(s: Artifacts, ctx: Context, runId: string): Promise<Root> {
+  await s.access.require(ctx, 'runs:read')
+  const [run] = await s.db.read.select().from(runs).where(eq(runs.id, runId))
+  if (!run) throw new Fault('run.not-found', `Run with id=${runId} not found`)
+  return rootOf(run.artifactUri)
+}
+
+export async function rootOfLoggedModel(s: Artifacts, ctx: Context, id: string): Promise<Root> {
+  await s.access.require(ctx, 'runs:read')
+  const [row] = await s.db.read
+    .select()
+    .from(loggedModels)
+    .where(and(eq(loggedModels.id, id), isNull(loggedModels.deletedAt)))
+  if (!row) throw new Fault('logged-model.not-found', `Logged model with id=${id} not found`)
+  return rootOf(row.artifactUri)
+}
+
+export async function rootOfVersion(
+  s: Artifacts,
+  ctx: Context,
+  at: { name: string; version: number },
+): Promise<Root> {
+  await s.access.require(ctx, 'models:read', at.name)
+  const row = await findVersion(s.db.read, await findModel(s.db.read, at.name), at.version)
+  return rootOf(`mlflow-artifacts:/${folderOfVersion(row.id)}`)
 }

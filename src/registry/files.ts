@@ -1,14 +1,16 @@
 // Files that MLflow clients see: a tree of paths, each naming a blob by its digest.
-import { and, eq, gte, inArray, lt, or, type SQL } from 'drizzle-orm'
+import { and, eq, gte, inArray, lt, or, type SQL, sql } from 'drizzle-orm'
 
 import { Fault } from '../core/fault.ts'
 import type { Queries } from '../db/db.ts'
-import { type FileRow, files } from '../db/tables.ts'
+import { type FileRow, files, type versions } from '../db/tables.ts'
 
 const longestPath = 1000
 const deepestPath = 64
-/** Rows per query; five columns each stay far below the limits on bound values. */
-const page = 500
+/** Rows per statement; five columns each stay far below the limits on bound values. */
+const batch = 500
+/** Rows per look into a folder: few are read in vain of a large one below, few looks for small ones. */
+const page = 50
 
 export interface FolderEntry {
   name: string
@@ -26,6 +28,11 @@ export interface NewFile {
 
 /** Where a registered version keeps its files; clients never write there. */
 export const folderOfVersion = (versionId: string): string => `versions/${versionId}`
+
+/** SQL: does the version with the id in that column have files? One probe of the primary key. */
+export const hasFiles = (id: typeof versions.id): SQL =>
+  sql`exists (select 1 from ${files} where ${files.path} >= 'versions/' || ${id} || '/'
+    and ${files.path} < 'versions/' || ${id} || '0')`
 
 /** `mlflow-artifacts:/a/b` and `mlflow-artifacts://host/a/b` → `a/b`; null for any other scheme. */
 export function pathOfUri(uri: string): string | null {
@@ -65,9 +72,12 @@ function pathFault(path: string, message: string): Fault {
   })
 }
 
-/** Everything below a folder as one range of the primary key: `0` follows `/`. Bytewise collation. */
-const below = (folder: string): SQL | undefined =>
-  folder === '' ? undefined : and(gte(files.path, `${folder}/`), lt(files.path, `${folder}0`))
+/**
+ * Everything below a folder, from a place in it on: one range of the primary key, since `0` follows
+ * `/` in a bytewise collation. Of two lower bounds SQLite would search by one and scan by the other.
+ */
+const below = (folder: string, from = `${folder}/`): SQL | undefined =>
+  and(gte(files.path, from), lt(files.path, `${folder}0`))
 
 /** The file of that path. */
 export async function findFile(q: Queries, path: string): Promise<FileRow | undefined> {
@@ -89,7 +99,7 @@ export async function listFolder(q: Queries, folder: string): Promise<FolderEntr
     const rows = await q
       .select({ path: files.path, size: files.size })
       .from(files)
-      .where(and(below(folder), gte(files.path, from)))
+      .where(folder === '' ? gte(files.path, from) : below(folder, from))
       .orderBy(files.path)
       .limit(page)
     for (const { path, size } of rows) {
@@ -111,7 +121,7 @@ function foldersAbove(path: string): string[] {
 }
 
 /** A name is a file or a folder; throws `request.invalid` for one that would be both. */
-async function demandPlace(tx: Queries, path: string): Promise<void> {
+export async function demandPlace(tx: Queries, path: string): Promise<void> {
   const above = foldersAbove(path)
   const place = above.length === 0 ? undefined : inArray(files.path, above)
   const [file] = place ? await tx.select().from(files).where(place).limit(1) : []
@@ -138,8 +148,8 @@ export async function copyTree(
   const rows = (await filesBelow(tx, from)).map(({ path, sha256, size }) => {
     return { path: `${to}${path.slice(from.length)}`, sha256, size, createdBy, createdAt }
   })
-  for (let at = 0; at < rows.length; at += page) {
-    await tx.insert(files).values(rows.slice(at, at + page))
+  for (let at = 0; at < rows.length; at += batch) {
+    await tx.insert(files).values(rows.slice(at, at + batch))
   }
   return rows.length
 }

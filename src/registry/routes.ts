@@ -8,7 +8,7 @@ import { cursorOf, defaultLimit, numericCursorOf, pageOf } from '../http/page.ts
 import { exchangeOf } from '../http/request.ts'
 import type { Storage } from '../storage/storage.ts'
 import { deleteAlias, setAlias } from './aliases.ts'
-import type { BlobKeeper } from './artifacts.ts'
+import type { BlobKeeper } from './blobs.ts'
 import { deleteModel, deleteVersion, restoreModel, restoreVersion } from './deletion.ts'
 import { createModel, getModel, listModels, modelView, updateModel } from './models.ts'
 import { findModel, hasArtifact, type Registry } from './registry.ts'

@@ -81,7 +81,8 @@ export function openFileStorage(folder: string): Storage {
       if (!existsSync(pathOf(sha256))) return 'missing'
       return (await digestFile(pathOf(sha256))) === sha256 ? 'ok' : 'corrupt'
     },
-    remove: (sha256) => rm(pathOf(sha256), { force: true }),
+    // At once: while it waited for its turn, the same bytes could be committed again, and be lost.
+    remove: async (sha256) => rmSync(pathOf(sha256), { force: true }),
     list: async () => {
       const names = await readdir(blobs, { recursive: true, withFileTypes: true })
       return names.filter((entry) => entry.isFile()).map((entry) => entry.name)

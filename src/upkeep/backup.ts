@@ -8,7 +8,7 @@ import { pipeline } from 'node:stream/promises'
 import { type Pack, pack } from 'tar-stream'
 
 import { schemaVersion } from '../db/migrate.ts'
-import type { BlobKeeper } from '../registry/artifacts.ts'
+import type { BlobKeeper } from '../registry/blobs.ts'
 import { digestFile } from '../storage/fs.ts'
 import type { Storage } from '../storage/storage.ts'
 
@@ -39,16 +39,22 @@ export function snapshot(from: string, to: string): void {
   db.close()
 }
 
-/** Digests that versions refer to; those of deleted ones may have been freed. */
+const gone = '(v.deleted_at IS NOT NULL OR m.deleted_at IS NOT NULL)'
+
+/** Digests that versions and files refer to; those of deleted versions may have been freed. */
 export function digestsIn(db: Database, which: 'all' | 'kept'): string[] {
-  const kept = 'WHERE v.deleted_at IS NULL AND m.deleted_at IS NULL'
+  const filter = which === 'kept' ? `WHERE NOT ${gone}` : ''
+  const lost = `SELECT 1 FROM versions v JOIN models m ON m.id = v.model_id
+    WHERE v.id = substr(f.path, 10, 36) AND f.path LIKE 'versions/%' AND ${gone}`
   const rows = db
     .query(
-      'SELECT v.sha256, v.original_sha256 FROM versions v JOIN models m ON m.id = v.model_id ' +
-        (which === 'kept' ? kept : ''),
+      `SELECT v.sha256 FROM versions v JOIN models m ON m.id = v.model_id ${filter}
+      UNION SELECT v.original_sha256 FROM versions v JOIN models m ON m.id = v.model_id ${filter}
+      UNION SELECT f.sha256 FROM files f ${which === 'kept' ? `WHERE NOT EXISTS (${lost})` : ''}`,
     )
     .values() as string[][]
-  return [...new Set(rows.flat())]
+  // Versions without ONNX have none.
+  return rows.flat().filter((digest) => digest !== '')
 }
 
 /** Streams a file into the archive; a digest that differs ends the backup, it would be worthless. */

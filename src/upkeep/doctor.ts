@@ -6,7 +6,7 @@ import { join } from 'node:path'
 import type { AuditHead } from '../auth/audit-head.ts'
 import type { Audit } from '../auth/audit.ts'
 import type { Deployments } from '../inference/deployments.ts'
-import type { BlobKeeper } from '../registry/artifacts.ts'
+import type { BlobKeeper } from '../registry/blobs.ts'
 import type { Storage } from '../storage/storage.ts'
 
 export interface Finding {

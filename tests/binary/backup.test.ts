@@ -22,6 +22,7 @@ import { referenceOf } from '../support/relais.ts'
 const folder = temporary()
 const archive = join(folder, 'relais.tar')
 const rows = referenceOf('iris').rows
+const artifact = '/api/2.0/mlflow-artifacts/artifacts/1/run/artifacts/notes.txt'
 /** What was acknowledged before the backup began. */
 const versions: number[] = []
 const tokens: string[] = []
@@ -35,6 +36,7 @@ beforeAll(async () => {
   admin = server.admin
   await promoteExample(server, 'iris')
   await promoteExample(server, 'customers')
+  await server.call('PUT', artifact, 'of a run')
   const predict = async (): Promise<unknown> => {
     const answer = await server.call('POST', '/v1/models/iris:predict', { instances: rows })
     return ((await answer.json()) as { predictions: unknown }).predictions
@@ -108,6 +110,7 @@ test('a restored backup holds every row, artifact and token, predicts the same, 
   for (const token of tokens) {
     expect((await server.call('GET', '/api/v1/me', undefined, token)).status).toBe(200)
   }
+  expect(await (await server.call('GET', artifact)).text()).toBe('"of a run"')
   const answer = await server.call('POST', '/v1/models/iris:predict', { instances: rows })
   expect(((await answer.json()) as { predictions: unknown }).predictions).toEqual(predictions)
   const verified = await server.cli(['audit', '--verify'])
