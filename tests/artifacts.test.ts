@@ -292,7 +292,7 @@ describe('bodies that are not taken', () => {
     const packed = await put('bad/x', Bun.gzipSync(Buffer.from('x')), {
       headers: { 'content-encoding': 'gzip' },
     })
-    expect(verdict(packed)).toEqual([415, 'BAD_REQUEST'])
+    expect(verdict(packed)).toEqual([400, 'INVALID_PARAMETER_VALUE'])
     const large = Buffer.alloc(most + 1)
     const stream = new ReadableStream<Uint8Array>({
       start(controller) {
