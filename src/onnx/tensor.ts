@@ -81,6 +81,14 @@ export function allocate(type: ElementType, count: number): TensorData {
   return new arrays[type](count)
 }
 
+/** The same values in an array with room for `count`. */
+export function grown({ type, data }: Pick<Tensor, 'type' | 'data'>, count: number): TensorData {
+  const larger = allocate(type, count)
+  if (type === 'string') for (const [at, text] of (data as string[]).entries()) larger[at] = text
+  else (larger as Float32Array).set(data as Float32Array)
+  return larger
+}
+
 /** An array over a part of a buffer; `at` must be a multiple of the element's size. */
 export function viewOf(
   type: Exclude<ElementType, 'string'>,

@@ -1,46 +1,13 @@
 import { describe, expect, test } from 'bun:test'
 
-import { Fault, type Flaw } from '../core/fault.ts'
-import type { Dim, Signature, Slot } from './model.ts'
-import { type Column, drawSchema, type FeatureSchema, readSchema } from './signature.ts'
-import { element, type ElementType, type Tensor } from './tensor.ts'
-import { Validator } from './validate.ts'
-
-function signatureOf(...inputs: [name: string, type: ElementType, shape: Dim[] | null][]) {
-  const slots = inputs.map(([name, type, shape]): Slot => ({ name, type, shape }))
-  const outputs: Slot[] = [{ name: 'y', type: 'float32', shape: ['N', 1] }]
-  const rest = { opsets: {}, ir_version: 8, producer: '', domain: '', metadata: {}, nodes: 1 }
-  return { inputs: slots, outputs, ...rest } satisfies Signature
-}
-
-type Partial = Omit<Column, 'type' | 'input' | 'index'> & { type?: ElementType; input?: string }
-
-function validatorOf(signature: Signature, columns?: Partial[], more: object = {}): Validator {
-  const schema: FeatureSchema = columns
-    ? readSchema({ columns, ...more }, signature)
-    : { ...drawSchema(signature), ...more }
-  return new Validator(signature, schema)
-}
-
-/** What is wrong, as [pointer, code] pairs. */
-function flawsOf(work: () => unknown): [string, string][] {
-  return listOf(work).map(({ pointer, code }) => [pointer, code])
-}
-
-function listOf(work: () => unknown): Flaw[] {
-  try {
-    work()
-  } catch (error) {
-    if (error instanceof Fault && error.code === 'input.invalid') return error.errors ?? []
-    throw error
-  }
-  return []
-}
-
-const valuesOf = (tensors: Tensor[]): unknown[][] =>
-  tensors.map((tensor) =>
-    Array.from({ length: tensor.data.length }, (_, at) => element(tensor, at)),
-  )
+import {
+  flawsOf,
+  listOf,
+  signatureOf,
+  validatorOf,
+  valuesOf,
+} from '../../tests/support/validator.ts'
+import type { ElementType } from './tensor.ts'
 
 describe('rows', () => {
   const two = signatureOf(['x', 'float32', ['N', 2]])
@@ -86,6 +53,28 @@ describe('rows', () => {
     expect(flawsOf(() => table.rows(wrong.slice(0, 24))).length).toBe(48)
     const many = Object.fromEntries(Array.from({ length: 80 }, (_, at) => [`k${at}`, 1]))
     expect(flawsOf(() => table.rows([{ a: 1, b: 2, ...many }])).length).toBe(50)
+  })
+
+  test('rows beyond those that memory is there for at first', () => {
+    for (const type of ['float32', 'string', 'int64'] as const) {
+      const validator = validatorOf(signatureOf(['x', type, ['N', 2]]), [
+        { name: 'a' },
+        { name: 'b' },
+      ])
+      const value = (at: number) => (type === 'string' ? `s${at}` : at)
+      const rows = Array.from({ length: 9001 }, (_, at) => [value(at), value(-at)])
+      const [tensor] = validator.rows(rows)
+      expect([tensor?.dims, tensor?.data.length]).toEqual([[9001, 2], 18_002])
+      expect(valuesOf([tensor!])[0]!.map(String)).toEqual(rows.flat().map(String))
+    }
+  })
+
+  test('a million rows with nothing in them take no memory for what they lack', () => {
+    const wide = validatorOf(signatureOf(['x', 'float32', ['N', 10_000]]))
+    const rows = Array.from({ length: 1_000_000 }, () => 0)
+    const before = process.memoryUsage().rss
+    expect(flawsOf(() => wide.rows(rows))).toHaveLength(50)
+    expect(process.memoryUsage().rss - before).toBeLessThan(400 << 20)
   })
 
   test('§23: unknown columns are ignored only where the schema says so', () => {
@@ -304,114 +293,6 @@ describe('limits of columns', () => {
     const validator = validatorOf(one, [{ name: 'a', type: 'bool' }])
     expect(valuesOf(validator.rows([[true], [false]]))).toEqual([[1, 0]])
     expect(flawsOf(() => validator.rows([[1]]))).toEqual([['/instances/0/0', 'type']])
-  })
-})
-
-describe('tensors', () => {
-  const pair = signatureOf(['a', 'float32', ['N', 3]], ['b', 'float32', ['N', 3]])
-  const row = [1, 2, 3]
-
-  test('by name, and bare for a model with one input', () => {
-    const both = validatorOf(pair).tensors({ b: [row, row], a: [row, row] })
-    expect(both.map(({ name, dims }) => [name, dims])).toEqual([
-      ['a', [2, 3]],
-      ['b', [2, 3]],
-    ])
-    const one = validatorOf(signatureOf(['x', 'float32', ['N', 3]]))
-    expect(one.tensors([row])[0]?.dims).toEqual([1, 3])
-    expect(flawsOf(() => validatorOf(pair).tensors([row]))).toEqual([['/inputs', 'type']])
-  })
-
-  test('missing, unknown and misshapen inputs', () => {
-    const v = validatorOf(pair)
-    expect(flawsOf(() => v.tensors({ a: [row], c: 1 }))).toEqual([
-      ['/inputs/c', 'unknown'],
-      ['/inputs/b', 'missing'],
-    ])
-    expect(flawsOf(() => v.tensors({ a: [[1, 2]], b: row }))).toEqual([
-      ['/inputs/a', 'shape'],
-      ['/inputs/b', 'shape'],
-    ])
-    expect(flawsOf(() => v.tensors(JSON.parse('{"__proto__": 1, "a": [[1,2,3]]}')))).toEqual([
-      ['/inputs/__proto__', 'unknown'],
-      ['/inputs/b', 'missing'],
-    ])
-    expect(flawsOf(() => v.tensors(null))).toEqual([['/inputs', 'type']])
-  })
-
-  test('ragged lists are named where they begin to differ', () => {
-    const v = validatorOf(signatureOf(['x', 'float32', ['N', 2, 2]]))
-    const ragged = [
-      [
-        [1, 2],
-        [3, 4],
-      ],
-      [[5, 6], [7]],
-    ]
-    expect(flawsOf(() => v.tensors({ x: ragged }))).toEqual([['/inputs/x/1/1', 'shape']])
-    expect(flawsOf(() => v.tensors({ x: [[[1, 2], 3]] }))).toEqual([['/inputs/x/0/1', 'shape']])
-    expect(
-      flawsOf(() =>
-        v.tensors({
-          x: [
-            [
-              [1, [2]],
-              [3, 4],
-            ],
-          ],
-        }),
-      ),
-    ).toEqual([['/inputs/x/0/0/1', 'type']])
-  })
-
-  test('a dimension with a name has one size within a request', () => {
-    const v = validatorOf(pair)
-    expect(flawsOf(() => v.tensors({ a: [row], b: [row, row] }))).toEqual([['/inputs/b', 'shape']])
-  })
-
-  test('rows of a table are as many in every input, also where dimensions have no name', () => {
-    const unnamed = signatureOf(['a', 'float32', ['', 3]], ['b', 'float32', ['', 3]])
-    const v = validatorOf(unnamed)
-    expect(flawsOf(() => v.tensors({ a: [row], b: [row, row] }))).toEqual([['/inputs/b', 'shape']])
-    const other = signatureOf(['a', 'float32', ['N', 3]], ['b', 'float32', ['M', 3]])
-    expect(flawsOf(() => validatorOf(other).tensors({ a: [row], b: [row, row] }))).toEqual([
-      ['/inputs/b', 'shape'],
-    ])
-  })
-
-  test('scalars, unknown ranks and free dimensions', () => {
-    const v = validatorOf(
-      signatureOf(['k', 'int64', []], ['x', 'float32', null], ['z', 'float32', ['', 'T']]),
-    )
-    const [k, x, z] = v.tensors({ k: 5, x: [[[1]]], z: [[1, 2, 3]] })
-    expect([k?.dims, x?.dims, z?.dims]).toEqual([[], [1, 1, 1], [1, 3]])
-    expect(flawsOf(() => v.tensors({ k: [5], x: 1, z: [[1]] }))).toEqual([['/inputs/k', 'shape']])
-  })
-
-  test('instances of models without columns are slices by name or bare', () => {
-    const image = validatorOf(signatureOf(['x', 'float32', ['N', 2, 2]]))
-    const slice = [
-      [1, 2],
-      [3, 4],
-    ]
-    expect(image.rows([slice, { x: slice }])[0]?.dims).toEqual([2, 2, 2])
-    expect(flawsOf(() => image.rows([slice, [[1, 2], [3]]]))).toEqual([['/instances/1/1', 'shape']])
-    expect(flawsOf(() => image.rows([{ y: slice }])).length).toBeGreaterThan(0)
-    const fixed = validatorOf(signatureOf(['x', 'float32', [1, 2, 2]]))
-    expect(flawsOf(() => fixed.rows([slice]))).toEqual([['/instances', 'shape']])
-  })
-
-  test('a list nested beyond any tensor does not exhaust the stack', () => {
-    const v = validatorOf(signatureOf(['x', 'float32', null]))
-    let deep: unknown = 1
-    for (let level = 0; level < 50_000; level += 1) deep = [deep]
-    expect(flawsOf(() => v.tensors({ x: deep })).length).toBe(1)
-  })
-
-  test('50 flaws at most', () => {
-    const v = validatorOf(pair)
-    const bad = Array.from({ length: 40 }, () => ['x', 'y', 'z'])
-    expect(flawsOf(() => v.tensors({ a: bad, b: bad })).length).toBe(50)
   })
 })
 

@@ -10,6 +10,7 @@ import {
   elements,
   type ElementType,
   fromHalf,
+  grown,
   store,
   type Tensor,
   toHalf,
@@ -65,6 +66,12 @@ function placeOf(column: Column, signature: Signature): Place {
 }
 
 /** Turns parsed JSON into the tensors of one model version. Compiled once per version. */
+/**
+ * Rows that memory is there for before one was looked at: a short text can hold millions that have
+ * nothing in them, so more is taken only for rows that were good.
+ */
+const roomAtFirst = 4096
+
 export class Validator {
   readonly signature: Signature
   private readonly schema: FeatureSchema
@@ -220,13 +227,20 @@ export class Validator {
 
   private columnRows(rows: readonly unknown[], flaws: Flaws): Tensor[] {
     const count = rows.length
+    let room = Math.min(count, roomAtFirst)
     const tensors = this.signature.inputs.map((slot, at) => ({
       name: slot.name,
       type: slot.type,
       dims: slot.shape?.length === 1 ? [count] : [count, this.widths[at] as number],
-      data: allocate(slot.type, count * (this.widths[at] as number)),
+      data: allocate(slot.type, room * (this.widths[at] as number)),
     }))
     for (let row = 0; row < count && !flaws.full; row += 1) {
+      if (row === room) {
+        room = Math.min(count, 2 * room)
+        for (const [at, tensor] of tensors.entries()) {
+          tensor.data = grown(tensor, room * (this.widths[at] as number))
+        }
+      }
       const value = rows[row]
       if (Array.isArray(value)) this.byPosition(value, row, tensors, flaws)
       else if (typeof value === 'object' && value !== null) {
