@@ -428,7 +428,7 @@ describe('§11 refused to a data scientist, allowed to an ml-lead', () => {
 })
 
 const isPublic = (path: string): boolean =>
-  /^\/(health(\/.*)?|v2\/health\/(live|ready)|docs(\/.*)?|version|ping|\.well-known\/jwks\.json)$/.test(
+  /^\/(health(\/.*)?|v2\/health\/(live|ready)|docs(\/.*)?|version|ping|\.well-known\/jwks\.json)?$/.test(
     path,
   )
 

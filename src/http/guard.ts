@@ -7,7 +7,12 @@ import type { Right } from '../core/principal.ts'
 import { demandJson } from './body.ts'
 import { exchangeOf, type RouteClass } from './request.ts'
 
-const publicExact: ReadonlySet<string> = new Set(['/version', '/ping', '/.well-known/jwks.json'])
+const publicExact: ReadonlySet<string> = new Set([
+  '/',
+  '/version',
+  '/ping',
+  '/.well-known/jwks.json',
+])
 
 const probes: ReadonlySet<string> = new Set(['/health', '/v2/health/live', '/v2/health/ready'])
 

@@ -76,10 +76,22 @@ export function healthRoutes(guard: Guard, options: HealthOptions) {
       open,
       detail: { tags: ['health'], summary: 'Registry reachable and a Production model serving' },
     })
+    .get('/', ({ request }) => front(request), {
+      open,
+      detail: { tags: ['health'], summary: 'What KServe V1 clients ask; people are sent to /docs' },
+    })
     .get('/version', () => new Response(options.version, { headers: plain }), {
       open,
       detail: { tags: ['health'], summary: 'Level of the MLflow API, as plain text' },
     })
+}
+
+/** KServe's V1 clients look here whether a server is alive. */
+function front({ headers }: Request): object {
+  const isPerson = (headers.get('accept') ?? '').includes('text/html')
+  return isPerson
+    ? new Response(null, { status: 302, headers: { location: 'docs' } })
+    : { status: 'alive' }
 }
 
 const plain = { 'content-type': 'text/plain; charset=utf-8' }

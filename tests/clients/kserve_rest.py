@@ -43,6 +43,11 @@ async def test_v1_predict_and_readiness():
             await client.is_model_ready(URL, "nobody", headers=authorized())
 
 
+async def test_v1_health():
+    async with v1() as client:
+        assert await client.is_server_live(URL) is True
+
+
 async def test_v1_faults():
     async with v1() as client:
         with raises(httpx.HTTPStatusError, "422"):
