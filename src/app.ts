@@ -24,6 +24,8 @@ import { prepareChildHome, runSnapshot } from './inference/spawn.ts'
 import { mlflowDoor } from './mlflow/api.ts'
 import { artifactDoor } from './mlflow/artifacts.ts'
 import { invocationsDoor } from './mlflow/invocations.ts'
+import { invocationsEntry } from './mlflow/openapi.ts'
+import { inferEntry } from './oip/openapi.ts'
 import { oipDoor } from './oip/routes.ts'
 import { closeFoundation, ensureAdminToken, type Foundation, openFoundation } from './parts.ts'
 import { type Promotion, TrialSlots } from './promotion/promotion.ts'
@@ -207,7 +209,9 @@ function nativeApi(parts: Parts) {
     const caller = await parts.foundation.authenticate(header)
     const live = [...parts.deployments.all].flatMap(({ stages }) => stages.Production.serving ?? [])
     const mine = live.filter((deployment) => can(caller, 'models:predict', deployment.model))
-    return Object.fromEntries(mine.flatMap((one) => [predictEntry(one), scoreEntry(one)]))
+    const makers = [predictEntry, scoreEntry, inferEntry, invocationsEntry]
+    const entries = mine.flatMap((one) => makers.map((make) => make(one)))
+    return Object.fromEntries(entries.filter((entry) => entry !== null))
   }
   const base = () => (document ??= openApiOf(native, version))
   // Elysia takes hosts to have at least four letters, and would cut into the path of shorter ones.

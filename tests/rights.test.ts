@@ -585,14 +585,19 @@ test('§18 the OpenAPI document lists only models the token may predict', async 
   const paths = async (token: string | null) => {
     const { status, body } = await relais.call('GET', '/docs/json', { token })
     expect(status).toBe(200)
-    return Object.keys(body.paths).filter((path) => path.startsWith('/v1/models'))
+    return Object.keys(body.paths).filter((path) => /^\/v[12]\/models/.test(path))
   }
   await relais.push('docs-a', identity)
   await relais.promote('docs-a', 1, 'Production')
   expect(await paths(null)).toEqual([])
   expect(await paths(tokens.viewer)).toEqual([])
   const narrow = await relais.token('predictor', { sub: 'narrow', models: ['docs-*'] })
-  expect(await paths(narrow)).toEqual(['/v1/models/docs-a:predict', '/v1/models/docs-a:score'])
+  expect(await paths(narrow)).toEqual([
+    '/v1/models/docs-a:predict',
+    '/v1/models/docs-a:score',
+    '/v2/models/docs-a/infer',
+    '/v1/models/docs-a/invocations',
+  ])
   expect((await paths(tokens.predictor)).length).toBeGreaterThan(1)
 })
 

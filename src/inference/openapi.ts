@@ -1,12 +1,12 @@
 // The predict entry of a live model in the OpenAPI document: typed columns and an example that runs.
 import type { Slot } from '../onnx/model.ts'
 import type { Column } from '../onnx/signature.ts'
-import { countOf, element, elements, type ElementType } from '../onnx/tensor.ts'
+import { countOf, element, elements, type ElementType, type Tensor } from '../onnx/tensor.ts'
 import type { Deployment } from './deployment.ts'
 import { randomFrom, sampleTensors } from './sample.ts'
 import type { TrialReport } from './trial.ts'
 
-type Json = Record<string, unknown>
+export type Json = Record<string, unknown>
 
 /** Larger examples would only make the page slow. */
 const mostExampleValues = 2000
@@ -40,7 +40,7 @@ function columnSchema(column: Column): Json {
   }
 }
 
-function tensorSchema(slot: Slot): Json {
+export function tensorSchema(slot: Slot): Json {
   let schema = valueSchema(slot.type)
   for (const dim of (slot.shape ?? []).toReversed()) {
     const fixed = typeof dim === 'number' ? { minItems: dim, maxItems: dim } : {}
@@ -67,7 +67,21 @@ function sampleOf(deployment: Deployment) {
   return sampleTensors(deployment, 1, free, randomFrom(1))
 }
 
-function rowExample(deployment: Deployment): Json {
+/** The tensors of one made-up row that the model takes; none where they would be too long. */
+export function exampleTensors(deployment: Deployment): (Tensor & { list: unknown })[] {
+  const tensors = sampleOf(deployment)
+  const values = tensors.reduce((sum, { data }) => sum + data.length, 0)
+  if (values > mostExampleValues) return []
+  return tensors.map((tensor) => ({ ...tensor, list: nestedList(tensor) }))
+}
+
+/** The same as nested lists by name. */
+export function tensorsExample(deployment: Deployment): Json {
+  return Object.fromEntries(exampleTensors(deployment).map(({ name, list }) => [name, list]))
+}
+
+/** A row by column names, with the examples of the schema. */
+export function rowExample(deployment: Deployment): Json {
   const tensors = sampleOf(deployment)
   const row: Json = {}
   for (const column of deployment.schema.columns) {
@@ -105,12 +119,9 @@ function requestOf(deployment: Deployment): { schema: Json; example: unknown } {
     signature.inputs.map((slot) => [slot.name, tensorSchema(slot)]),
   )
   const inputs = { type: 'object', properties, required: Object.keys(properties) }
-  const tensors = sampleOf(deployment)
-  const values = tensors.reduce((sum, { data }) => sum + data.length, 0)
-  const example = Object.fromEntries(tensors.map((tensor) => [tensor.name, nestedList(tensor)]))
   return {
     schema: { type: 'object', required: ['inputs'], properties: { inputs } },
-    example: values > mostExampleValues ? { inputs: {} } : { inputs: example },
+    example: { inputs: tensorsExample(deployment) },
   }
 }
 
@@ -141,7 +152,7 @@ function answerOf(deployment: Deployment): Json {
 
 const fault = (description: string): Json => ({ description })
 
-const refusals = {
+export const refusals = {
   401: fault('No valid token'),
   403: fault('The token may not predict with this model'),
   422: fault('The input does not fit; errors names each place'),
