@@ -12,7 +12,8 @@ import { median, spread } from './rounds.ts'
 
 const rounds = 3
 const rows = 1_000_000
-const fewerRows = 250_000
+/** The job whose memory is looked at is so many times as long: the first seconds go to warming up. */
+const longer = 4
 /** The script's time divided by ours, and megabytes that memory may grow by. */
 const mark = 5
 const memoryMark = 64
@@ -39,6 +40,19 @@ async function makeRows(path: string, count: number): Promise<void> {
     const cells = known.map((value) => Number((value * (0.95 + 0.05 * random())).toPrecision(6)))
     void writer.write(`${cells.join(',')}\n`)
     if (row % 10_000 === 0) await writer.flush()
+  }
+  await writer.end()
+}
+
+/** The rows of one file several times over. */
+async function repeatRows(from: string, to: string, times: number): Promise<void> {
+  const bytes = readFileSync(from)
+  const first = bytes.indexOf(10) + 1
+  const writer = Bun.file(to).writer({ highWaterMark: 1 << 20 })
+  void writer.write(bytes.subarray(0, first))
+  for (let time = 0; time < times; time += 1) {
+    void writer.write(bytes.subarray(first))
+    await writer.flush()
   }
   await writer.end()
 }
@@ -99,7 +113,7 @@ function difference(ours: string, theirs: string): number {
 async function compare(relais: Measured): Promise<boolean> {
   const interpreter = await pythonWith(join(import.meta.dir, 'peers/score-requirements.txt'))
   await makeRows(file('rows.csv'), rows)
-  await makeRows(file('fewer.csv'), fewerRows)
+  await repeatRows(file('rows.csv'), file('long.csv'), longer)
   const env = { RELAIS_URL: relais.url, RELAIS_TOKEN: relais.token }
   const score = (input: string): Promise<Timed> => {
     const words = ['score', model.name, '--input', file(input), '--output', file('ours.csv')]
@@ -108,8 +122,8 @@ async function compare(relais: Measured): Promise<boolean> {
   const script = [interpreter, join(import.meta.dir, 'peers/score_pandas.py'), file('rows.csv')]
   const peer = (): Promise<Timed> =>
     timed([...script, join(example, 'model.onnx'), file('theirs.csv')], {})
-  await score('rows.csv')
-  const fewer = await score('fewer.csv')
+  const short = await score('rows.csv')
+  const long = await score('long.csv')
   const [ours, theirs]: Timed[][] = [[], []]
   for (let round = 1; round <= rounds; round += 1) {
     const [script, own] = [await peer(), await score('rows.csv')]
@@ -121,8 +135,7 @@ async function compare(relais: Measured): Promise<boolean> {
   }
   const times = (list: Timed[] = []): number[] => list.map(({ seconds }) => seconds)
   const [base, own] = [median(times(theirs)), median(times(ours))]
-  const growth = Math.max(...(ours ?? []).map(({ early, peak }) => peak - early))
-  const peak = Math.max(...(ours ?? []).map((one) => one.peak))
+  const growth = long.peak - long.early
   const gap = difference(file('ours.csv'), file('theirs.csv'))
   const record = {
     rows,
@@ -130,9 +143,10 @@ async function compare(relais: Measured): Promise<boolean> {
     relais_seconds: times(ours),
     ratio: base / own,
     rows_per_second: Math.round(rows / own),
+    memory_rows: rows * longer,
     memory_growth_mb: Math.round(growth),
-    memory_peak_mb: Math.round(peak),
-    memory_peak_mb_of_fewer_rows: Math.round(fewer.peak),
+    memory_peak_mb: Math.round(long.peak),
+    memory_peak_mb_of_fewer_rows: Math.round(short.peak),
     largest_difference: gap,
   }
   const spreads = [spread(times(theirs)), spread(times(ours))].map(
@@ -143,13 +157,13 @@ async function compare(relais: Measured): Promise<boolean> {
   )
   console.log(`ratio  ${record.ratio.toFixed(2)} (mark ${mark}), ${record.rows_per_second} rows/s`)
   console.log(
-    `memory grows by ${growth.toFixed(0)} MB after the first tenth (mark ${memoryMark}), ` +
-      `peak ${peak.toFixed(0)} MB, with ${fewerRows} rows ${fewer.peak.toFixed(0)} MB`,
+    `with ${rows * longer} rows memory grows by ${growth.toFixed(0)} MB after the first tenth ` +
+      `(mark ${memoryMark}), peak ${long.peak.toFixed(0)} MB, with ${rows} ${short.peak.toFixed(0)} MB`,
   )
   console.log(`largest difference of a score ${gap}`)
   mkdirSync(join(import.meta.dir, 'results'), { recursive: true })
   writeFileSync(join(import.meta.dir, 'results/score.json'), `${JSON.stringify(record, null, 2)}\n`)
-  const flat = growth < memoryMark && Math.abs(peak - fewer.peak) < memoryMark
+  const flat = growth < memoryMark && long.peak - short.peak < memoryMark
   return record.ratio >= mark && flat && gap <= 1e-5
 }
 
