@@ -832,8 +832,8 @@ test('of many at once who want the same, one gets it', async () => {
     ]),
   )
   for (const side of [0, 1]) {
-    const statuses = all.map((pair) => pair[side]).sort()
-    expect(statuses).toEqual([200, ...Array.from({ length: 11 }, () => 400)])
+    const count = (status: number): number => all.filter((pair) => pair[side] === status).length
+    expect([count(200), count(400)]).toEqual([1, 11])
   }
   expect((await runOf(run_id)).data.params).toHaveLength(1)
 })
