@@ -41,8 +41,7 @@ function rowOf(runId: string, metric: Metric): MetricRow {
   return {
     runId,
     key: metric.key,
-    // −0 and 0 are one value to the database; NaN is not stored as such.
-    value: nan ? 0 : value + 0,
+    value: nan ? 0 : value,
     nan,
     timestamp: metric.timestamp,
     step: metric.step,
