@@ -137,6 +137,8 @@ describe('experiments:', () => {
       'mlflow-artifacts:/..',
       'mlflow-artifacts:/versions',
       'mlflow-artifacts:/versions/1',
+      'mlflow-artifacts://host/versions/1',
+      'mlflow-artifacts:////versions',
       String.raw`mlflow-artifacts:/a\b`,
       `mlflow-artifacts:/${long(2048)}`,
     ]) {
@@ -375,7 +377,20 @@ describe('params and tags:', () => {
     expect(tags.find(({ key }: any) => key === 't').value).toBe(face.repeat(8000))
   })
 
-  const keys = ['a?b', 'a//b', '/a', 'a/', '..', '../a', './a', 'a/../b', '.', 'a\nb', long(251)]
+  const keys = [
+    'a?b',
+    'a//b',
+    '/a',
+    'a/',
+    '..',
+    '..a',
+    '../a',
+    './a',
+    'a/../b',
+    '.',
+    'a\nb',
+    long(251),
+  ]
   for (const key of keys) {
     test(`the key ${JSON.stringify(key).slice(0, 20)} is refused`, async () => {
       const run_id = await newRun()
@@ -818,4 +833,20 @@ test('what was written by many at once is there after a restart', async () => {
   for (const { data } of before) {
     expect([data.params.length, data.metrics]).toEqual([10, [metric('m', 9, 1, 9)]])
   }
+})
+
+test('of many at once who want the same, one gets it', async () => {
+  const name = newName()
+  const run_id = await newRun()
+  const all = await Promise.all(
+    Array.from({ length: 12 }, async (_, at) => [
+      (await post('experiments/create', { name })).status,
+      (await post('runs/log-parameter', { run_id, key: 'p', value: `${at}` })).status,
+    ]),
+  )
+  for (const side of [0, 1]) {
+    const count = (status: number): number => all.filter((pair) => pair[side] === status).length
+    expect([count(200), count(400)]).toEqual([1, 11])
+  }
+  expect((await runOf(run_id)).data.params).toHaveLength(1)
 })

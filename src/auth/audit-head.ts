@@ -3,7 +3,7 @@ import { existsSync, readFileSync, renameSync, writeFileSync } from 'node:fs'
 
 import { asc, desc, eq, gt } from 'drizzle-orm'
 
-import { serialQueue } from '../core/queue.ts'
+import { gathered } from '../core/queue.ts'
 import type { Db } from '../db/db.ts'
 import { audit, type AuditRow, tokens } from '../db/tables.ts'
 import type { Log } from '../telemetry/log.ts'
@@ -27,7 +27,7 @@ export interface Verdict {
 }
 
 export interface AuditHead {
-  /** Signs the entry as the new end of the chain, if the end signed before is still in place. */
+  /** Signs the entry, or a later one, as the new end of the chain, if the old end is still in place. */
   advance(row: Pick<AuditRow, 'seq' | 'hash'>): Promise<void>
   /** Reads every entry and compares with the signed end. */
   verify(): Promise<Verdict>
@@ -89,7 +89,6 @@ function flawOf(row: AuditRow, expected: number, previous: string): string | nul
 
 export function openAuditHead(path: string, db: Db, keys: Keys, log: Log): AuditHead {
   const broken = `${path}.broken`
-  const inOrder = serialQueue()
   const write = (row: Pick<AuditRow, 'seq' | 'hash'>): void => {
     const head: Head = { ...keys.sign(signedText(row.seq, row.hash)), seq: row.seq, hash: row.hash }
     const temporary = `${path}.${process.pid}`
@@ -114,13 +113,14 @@ export function openAuditHead(path: string, db: Db, keys: Keys, log: Log): Audit
     }
     log.write('error', 'audit.head-mismatch', { seq })
   }
-  const advance = (row: Pick<AuditRow, 'seq' | 'hash'>): Promise<void> =>
-    inOrder(async () => {
-      const head = parseHead(path)
-      await keepEvidence(head)
-      // Another process may have signed a later entry meanwhile.
-      if (row.seq > (head?.seq ?? 0)) write(row)
-    })
+  // Entries that were committed together share one signature, that of the last.
+  const advance = gathered(async (rows: Pick<AuditRow, 'seq' | 'hash'>[]) => {
+    const head = parseHead(path)
+    await keepEvidence(head)
+    const last = rows.reduce((a, b) => (a.seq > b.seq ? a : b))
+    // Another process may have signed a later entry meanwhile.
+    if (last.seq > (head?.seq ?? 0)) write(last)
+  })
 
   const verify = async (): Promise<Verdict> => {
     const head = parseHead(path)

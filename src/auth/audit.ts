@@ -5,6 +5,7 @@ import type { Context } from '../core/context.ts'
 import { Fault } from '../core/fault.ts'
 import { canonical, sha256 } from '../core/ids.ts'
 import type { Db, Queries } from '../db/db.ts'
+import { placeholders, prepared } from '../db/prepared.ts'
 import { audit, type AuditRow, idempotency } from '../db/tables.ts'
 import type { Log } from '../telemetry/log.ts'
 import type { AuditHead } from './audit-head.ts'
@@ -66,8 +67,14 @@ interface Entry {
   details: Json
 }
 
+const lastEntry = prepared((q) =>
+  q.select().from(audit).orderBy(desc(audit.seq)).limit(1).prepare(),
+)
+
+const insertEntry = prepared((q) => q.insert(audit).values(placeholders(audit)).prepare())
+
 async function append(tx: Queries, ctx: Context, entry: Entry): Promise<AuditRow> {
-  const [last] = await tx.select().from(audit).orderBy(desc(audit.seq)).limit(1)
+  const [last] = await lastEntry(tx).execute()
   const row = {
     seq: (last?.seq ?? 0) + 1,
     at: Date.now(),
@@ -79,7 +86,7 @@ async function append(tx: Queries, ctx: Context, entry: Entry): Promise<AuditRow
     ...entry,
   }
   const full = { ...row, hash: hashOf(row) }
-  await tx.insert(audit).values(full)
+  await insertEntry(tx).execute(full)
   return full
 }
 

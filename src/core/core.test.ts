@@ -2,7 +2,7 @@ import { describe, expect, test } from 'bun:test'
 
 import { Fault, type FaultCode, faults, problemOf, toFault } from './fault.ts'
 import { canonical, newId, randomHex, sha256 } from './ids.ts'
-import { serialQueue } from './queue.ts'
+import { gathered, serialQueue } from './queue.ts'
 
 describe('faults', () => {
   test('every code has a status of an error and a title for people', () => {
@@ -88,5 +88,27 @@ describe('the serial queue', () => {
     const results = await Promise.allSettled([task('a', 20), task('b', 1, true), task('c', 5)])
     expect(seen).toEqual(['+a', '-a', '+b', '-b', '+c', '-c'])
     expect(results.map(({ status }) => status)).toEqual(['fulfilled', 'rejected', 'fulfilled'])
+  })
+})
+
+describe('the gathering queue', () => {
+  test('hands over together what was given meanwhile, and goes on after a failure', async () => {
+    const runs: number[][] = []
+    const give = gathered(async (items: number[]) => {
+      runs.push(items)
+      await Bun.sleep(5)
+      if (items.includes(2)) throw new Error('two')
+    })
+    const first = give(0)
+    await Bun.sleep(1)
+    const rest = await Promise.allSettled([first, give(1), give(2), give(3)])
+    await give(4)
+    expect(runs).toEqual([[0], [1, 2, 3], [4]])
+    expect(rest.map(({ status }) => status)).toEqual([
+      'fulfilled',
+      'rejected',
+      'rejected',
+      'rejected',
+    ])
   })
 })

@@ -9,7 +9,8 @@ export interface Db {
   readonly read: Queries
   /**
    * Runs `work` in one transaction; transactions run one after the other. Whatever it throws rolls
-   * everything back. No network, storage or engine call belongs inside.
+   * all of it back. The promise settles after the commit. No network, storage or engine call belongs
+   * inside.
    */
   tx<T>(work: (tx: Queries) => Promise<T>): Promise<T>
   /** Throws when the database does not answer. */

@@ -5,8 +5,8 @@ import { dirname, join } from 'node:path'
 
 import { drizzle } from 'drizzle-orm/bun-sqlite'
 
-import { serialQueue } from '../core/queue.ts'
-import type { Db, Queries } from './db.ts'
+import type { Db } from './db.ts'
+import { GroupCommit } from './group.ts'
 import { migrate } from './migrate.ts'
 
 function prepare(db: Database): void {
@@ -30,26 +30,21 @@ export function openSqlite(path: string, onFatal: (error: unknown) => void): Db 
   migrate(writer, join(dirname(path), 'backups'))
   const reader = new Database(path, { readonly: true })
   prepare(reader)
-  const inOrder = serialQueue()
   const tx = drizzle({ client: writer })
-
-  const transaction = <T>(work: (tx: Queries) => Promise<T>): Promise<T> =>
-    inOrder(async () => {
-      writer.run('BEGIN IMMEDIATE')
-      try {
-        const result = await work(tx)
-        writer.run('COMMIT')
-        return result
-      } catch (error) {
-        if (writer.inTransaction) writer.run('ROLLBACK')
-        if (String((error as { code?: unknown }).code).startsWith('SQLITE_IOERR')) onFatal(error)
-        throw unwrapped(error)
-      }
-    })
+  const group = new GroupCommit(writer, (error) => {
+    const { code } = Object(unwrapped(error)) as { code?: unknown }
+    if (String(code).startsWith('SQLITE_IOERR')) onFatal(error)
+  })
 
   return {
     read: drizzle({ client: reader }),
-    tx: transaction,
+    tx: async (work) => {
+      try {
+        return await group.run(() => work(tx))
+      } catch (error) {
+        throw unwrapped(error)
+      }
+    },
     ping: () => {
       reader.query('SELECT 1').get()
     },

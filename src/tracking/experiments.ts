@@ -31,7 +31,7 @@ function demandTag({ key, value }: Pair): void {
 function demandLocation(location: string): void {
   demandLength('artifact_location', location, limits.location)
   const [, path] = /^mlflow-artifacts:(?:\/\/[^/?#]*)?\/([^?#\\]*)$/.exec(location) ?? []
-  const parts = path?.split('/') ?? ['..']
+  const parts = path?.replace(/^\/+/, '').split('/') ?? ['..']
   if (parts[0] === 'versions' || parts.some((part) => part === '..' || part === '.')) {
     throw refused(
       `Invalid value '${location.slice(0, 100)}' for parameter 'artifact_location' supplied: ` +

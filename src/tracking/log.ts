@@ -1,8 +1,9 @@
 // What a run logs, all in one transaction: parameters once and for all, metrics with history, tags.
-import { and, eq, inArray, sql } from 'drizzle-orm'
+import { and, eq, sql } from 'drizzle-orm'
 
 import type { Context } from '../core/context.ts'
 import type { Queries } from '../db/db.ts'
+import { placeholders, prepared } from '../db/prepared.ts'
 import { runParams } from '../db/tables.ts'
 import { cut, demandKey, demandUnique, limits, refused } from './limits.ts'
 import type { Pair } from './loading.ts'
@@ -44,31 +45,34 @@ function soundBatch({ metrics, params, tags }: Batch): Batch {
   }
 }
 
+// A row that is there with another value is neither inserted nor updated, so not returned.
+const insertParam = prepared((q) =>
+  q
+    .insert(runParams)
+    .values(placeholders(runParams))
+    .onConflictDoUpdate({
+      target: [runParams.runId, runParams.key],
+      set: { value: sql`excluded.value` },
+      setWhere: sql`${runParams.value} = excluded.value`,
+    })
+    .returning({ key: runParams.key })
+    .prepare(),
+)
+
 /** Inserts what is new; the same value again is fine, another is `request.invalid`. */
 async function insertParams(tx: Queries, runId: string, params: readonly Pair[]): Promise<void> {
-  if (params.length === 0) return
-  const { key, value } = runParams
-  // A row that is there with another value is neither inserted nor updated, so not returned.
-  const kept = await tx
-    .insert(runParams)
-    .values(params.map((pair) => ({ runId, ...pair })))
-    .onConflictDoUpdate({
-      target: [runParams.runId, key],
-      set: { value: sql`excluded.value` },
-      setWhere: sql`${value} = excluded.value`,
-    })
-    .returning({ key })
-  if (kept.length === params.length) return
-  const fine = new Set(kept.map((row) => row.key))
-  const other = params.find((pair) => !fine.has(pair.key)) as Pair
-  const [was] = await tx
-    .select()
-    .from(runParams)
-    .where(and(eq(runParams.runId, runId), inArray(key, [other.key])))
-  throw refused(
-    `Changing param values is not allowed. Param with key='${other.key}' was already logged with ` +
-      `value='${was?.value}' for run ID='${runId}'; the new value is '${other.value}'.`,
-  )
+  for (const { key, value } of params) {
+    const kept = await insertParam(tx).execute({ runId, key, value })
+    if (kept.length > 0) continue
+    const [was] = await tx
+      .select()
+      .from(runParams)
+      .where(and(eq(runParams.runId, runId), eq(runParams.key, key)))
+    throw refused(
+      `Changing param values is not allowed. Param with key='${key}' was already logged with ` +
+        `value='${was?.value}' for run ID='${runId}'; the new value is '${value}'.`,
+    )
+  }
 }
 
 /** All of the batch or nothing. The run must be active. */

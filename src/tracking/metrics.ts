@@ -2,6 +2,7 @@
 import { inArray, sql } from 'drizzle-orm'
 
 import type { Queries } from '../db/db.ts'
+import { placeholders, prepared } from '../db/prepared.ts'
 import {
   latestMetrics,
   loggedModelMetrics,
@@ -40,8 +41,7 @@ function rowOf(runId: string, metric: Metric): MetricRow {
   return {
     runId,
     key: metric.key,
-    // −0 and 0 are one value to the database; NaN is not stored as such.
-    value: nan ? 0 : value + 0,
+    value: nan ? 0 : value,
     nan,
     timestamp: metric.timestamp,
     step: metric.step,
@@ -49,23 +49,6 @@ function rowOf(runId: string, metric: Metric): MetricRow {
     datasetName: metric.datasetName ?? null,
     datasetDigest: metric.datasetDigest ?? null,
   }
-}
-
-const isLater = (a: MetricRow, b: MetricRow): boolean =>
-  a.step !== b.step
-    ? a.step > b.step
-    : a.timestamp !== b.timestamp
-      ? a.timestamp > b.timestamp
-      : a.value > b.value
-
-/** Of each key the row with the greatest (step, timestamp, value). */
-function latestOf(rows: readonly MetricRow[]): MetricRow[] {
-  const latest = new Map<string, MetricRow>()
-  for (const row of rows) {
-    const known = latest.get(row.key)
-    if (!known || isLater(row, known)) latest.set(row.key, row)
-  }
-  return [...latest.values()]
 }
 
 async function demandModels(tx: Queries, rows: readonly MetricRow[]): Promise<void> {
@@ -80,20 +63,17 @@ async function demandModels(tx: Queries, rows: readonly MetricRow[]): Promise<vo
   if (unknown !== undefined) throw refused(`Logged model with ID '${unknown}' not found.`)
 }
 
-/** Inserts the values that are new, and moves the latest ones on. */
-export async function insertMetrics(
-  tx: Queries,
-  runId: string,
-  metrics: readonly Metric[],
-): Promise<void> {
-  if (metrics.length === 0) return
-  const rows = metrics.map((metric) => rowOf(runId, metric))
-  await demandModels(tx, rows)
-  await tx.insert(runMetrics).values(rows).onConflictDoNothing()
-  const l = latestMetrics
-  await tx
+const insertValue = prepared((q) =>
+  q.insert(runMetrics).values(placeholders(runMetrics)).onConflictDoNothing().prepare(),
+)
+
+const l = latestMetrics
+
+/** Of each key the row with the greatest (step, timestamp, value) stays. */
+const insertLatest = prepared((q) =>
+  q
     .insert(l)
-    .values(latestOf(rows))
+    .values(placeholders(l))
     .onConflictDoUpdate({
       target: [l.runId, l.key],
       set: {
@@ -107,10 +87,26 @@ export async function insertMetrics(
       },
       setWhere: sql`(excluded.step, excluded.timestamp, excluded.value) > (${l.step}, ${l.timestamp}, ${l.value})`,
     })
-  const ofModels = rows.flatMap((row) =>
-    row.modelId === null ? [] : [{ ...row, modelId: row.modelId }],
-  )
-  if (ofModels.length > 0) {
-    await tx.insert(loggedModelMetrics).values(ofModels).onConflictDoNothing()
+    .prepare(),
+)
+
+/** Inserts the values that are new, and moves the latest ones on. */
+export async function insertMetrics(
+  tx: Queries,
+  runId: string,
+  metrics: readonly Metric[],
+): Promise<void> {
+  const rows = metrics.map((metric) => rowOf(runId, metric))
+  await demandModels(tx, rows)
+  for (const row of rows) {
+    await insertValue(tx).execute(row)
+    await insertLatest(tx).execute(row)
+    // A run that measures a model twice at one time and step keeps the first value.
+    const { modelId } = row
+    if (modelId === null) continue
+    await tx
+      .insert(loggedModelMetrics)
+      .values({ ...row, modelId })
+      .onConflictDoNothing()
   }
 }

@@ -4,6 +4,7 @@ import { and, eq, sql } from 'drizzle-orm'
 import type { Context } from '../core/context.ts'
 import { Fault } from '../core/fault.ts'
 import type { Queries } from '../db/db.ts'
+import { placeholders, prepared } from '../db/prepared.ts'
 import { runs, runTags } from '../db/tables.ts'
 import { cut, demandKey, limits } from './limits.ts'
 import type { Pair } from './loading.ts'
@@ -18,20 +19,31 @@ export function soundTag({ key, value }: Pair, what: string): Pair {
   return { key, value: cut(value, limits.tagValue) }
 }
 
-/** Sets tags; the last of a key wins. The tag of the name renames the run, unless it is empty. */
-export async function setRunTags(tx: Queries, runId: string, tags: readonly Pair[]): Promise<void> {
-  const last = new Map(tags.map(({ key, value }) => [key, value]))
-  const name = last.get(nameTag)
-  if (name) await tx.update(runs).set({ name }).where(eq(runs.id, runId))
-  else last.delete(nameTag)
-  if (last.size === 0) return
-  await tx
+const insertTag = prepared((q) =>
+  q
     .insert(runTags)
-    .values([...last].map(([key, value]) => ({ runId, key, value })))
+    .values(placeholders(runTags))
     .onConflictDoUpdate({
       target: [runTags.runId, runTags.key],
       set: { value: sql`excluded.value` },
     })
+    .prepare(),
+)
+
+/** Writes tags; the last of a key wins. */
+export async function putTags(tx: Queries, runId: string, tags: readonly Pair[]): Promise<void> {
+  for (const tag of tags) await insertTag(tx).execute({ runId, ...tag })
+}
+
+/** Sets tags as clients do: that of the name renames the run, or does nothing when it is empty. */
+export async function setRunTags(tx: Queries, runId: string, tags: readonly Pair[]): Promise<void> {
+  const name = tags.findLast(({ key }) => key === nameTag)?.value
+  if (name) await tx.update(runs).set({ name }).where(eq(runs.id, runId))
+  await putTags(
+    tx,
+    runId,
+    tags.filter(({ key, value }) => key !== nameTag || value !== ''),
+  )
 }
 
 export async function deleteRunTag(

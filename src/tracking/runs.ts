@@ -1,12 +1,13 @@
 // Runs: create, read, update, delete, restore. What they log is in `log.ts` and `lineage.ts`.
-import { eq } from 'drizzle-orm'
+import { eq, sql } from 'drizzle-orm'
 
 import type { Context } from '../core/context.ts'
-import { type RunRow, runs, runTags } from '../db/tables.ts'
+import { placeholders, prepared } from '../db/prepared.ts'
+import { type RunRow, runs } from '../db/tables.ts'
 import { cut, demandLength, demandUnique, limits, refused } from './limits.ts'
 import { loadRuns, type Pair, type RunView } from './loading.ts'
 import { randomName } from './names.ts'
-import { nameTag, setRunTags } from './run-tags.ts'
+import { nameTag, putTags } from './run-tags.ts'
 import { activeExperiment, activeRun, below, findRun, hexId, type Tracking } from './tracking.ts'
 
 export const runStatuses = ['RUNNING', 'SCHEDULED', 'FINISHED', 'FAILED', 'KILLED'] as const
@@ -41,6 +42,8 @@ function nameOf(name: string | undefined, tags: readonly Pair[]): string {
   return cut(name || tagged || randomName(), limits.tagValue)
 }
 
+const insertRun = prepared((q) => q.insert(runs).values(placeholders(runs)).prepare())
+
 export async function createRun(s: Tracking, ctx: Context, input: RunInput): Promise<RunView> {
   const action = 'run.create'
   await s.access.require(ctx, 'runs:write', undefined, action)
@@ -62,8 +65,8 @@ export async function createRun(s: Tracking, ctx: Context, input: RunInput): Pro
       createdBy: ctx.principal.sub,
       deletedAt: null,
     }
-    await tx.insert(runs).values(run)
-    await tx.insert(runTags).values(tags.map((tag) => ({ runId: id, ...tag })))
+    await insertRun(tx).execute(run)
+    await putTags(tx, id, tags)
     const result: RunView = { run, tags, params: [], metrics: [], datasets: [], models: [] }
     return { result, object: `run/${id}`, details: { experiment: experiment.id, name } }
   })
@@ -83,6 +86,15 @@ export interface RunEdit {
   name?: string | undefined
 }
 
+const changeRun = prepared((q) => {
+  const { status, endTime, name } = placeholders(runs)
+  return q
+    .update(runs)
+    .set({ status: sql`${status}`, endTime: sql`${endTime}`, name: sql`${name}` })
+    .where(eq(runs.id, sql.placeholder('id')))
+    .prepare()
+})
+
 /** Returns the run as it is then. An empty name changes nothing. */
 export async function updateRun(
   s: Tracking,
@@ -97,8 +109,8 @@ export async function updateRun(
     const name = edit.name ? cut(edit.name, limits.tagValue) : run.name
     const status = edit.status ?? run.status
     const change = { status, endTime: edit.endTime ?? run.endTime, name }
-    await tx.update(runs).set(change).where(eq(runs.id, id))
-    if (edit.name) await setRunTags(tx, id, [{ key: nameTag, value: name }])
+    await changeRun(tx).execute({ id, ...change })
+    if (edit.name) await putTags(tx, id, [{ key: nameTag, value: name }])
     return { result: { ...run, ...change }, object: `run/${id}`, details: { ...edit } }
   })
 }

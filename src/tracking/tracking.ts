@@ -1,10 +1,11 @@
 // What the verbs of tracking work with, and the look-ups they share.
-import { eq } from 'drizzle-orm'
+import { eq, sql } from 'drizzle-orm'
 
 import type { Audit } from '../auth/audit.ts'
 import type { Access } from '../auth/policy.ts'
 import { Fault } from '../core/fault.ts'
 import type { Db, Queries } from '../db/db.ts'
+import { prepared } from '../db/prepared.ts'
 import { type ExperimentRow, experiments, type RunRow, runs } from '../db/tables.ts'
 import { refused } from './limits.ts'
 
@@ -24,10 +25,26 @@ export function experimentNumber(id: string): number {
   throw refused(`Invalid experiment ID '${id.slice(0, 100)}': it must be a decimal number.`)
 }
 
+const experimentById = prepared((q) =>
+  q
+    .select()
+    .from(experiments)
+    .where(eq(experiments.id, sql.placeholder('id')))
+    .prepare(),
+)
+
+const runById = prepared((q) =>
+  q
+    .select()
+    .from(runs)
+    .where(eq(runs.id, sql.placeholder('id')))
+    .prepare(),
+)
+
 /** The experiment, deleted or not, or `experiment.not-found`. */
 export async function findExperiment(q: Queries, id: string): Promise<ExperimentRow> {
   const number = experimentNumber(id)
-  const [row] = await q.select().from(experiments).where(eq(experiments.id, number))
+  const [row] = await experimentById(q).execute({ id: number })
   if (!row) throw noExperiment(number)
   return row
 }
@@ -44,7 +61,7 @@ export async function activeExperiment(q: Queries, id: string): Promise<Experime
 
 /** The run, deleted or not, or `run.not-found`. */
 export async function findRun(q: Queries, id: string): Promise<RunRow> {
-  const [row] = await q.select().from(runs).where(eq(runs.id, id))
+  const [row] = await runById(q).execute({ id })
   if (!row) throw new Fault('run.not-found', `Run with id=${id.slice(0, 100)} not found.`)
   return row
 }
