@@ -4,15 +4,11 @@ import { Fault } from '../core/fault.ts'
 import { can } from '../core/principal.ts'
 import type { Queries } from '../db/db.ts'
 import type { ModelRow } from '../db/tables.ts'
-import type { Signature } from '../onnx/model.ts'
-import type { FeatureSchema } from '../onnx/signature.ts'
-import { folderOfVersion, writeFile } from '../registry/files.ts'
-import { mlmodelName, mlmodelOf, onnxName } from '../registry/mlmodel.ts'
 import { insertModel } from '../registry/models.ts'
 import { demandName, findModel } from '../registry/registry.ts'
 import { demandStage, type Stage } from '../registry/stages.ts'
 import { insertVersion, type VersionFindings, viewVersion } from '../registry/versions.ts'
-import { receiveFile } from '../storage/receive.ts'
+import { keepMlmodel } from './describe.ts'
 import { admit } from './intake.ts'
 import { promote } from './promote.ts'
 import type { Promotion } from './promotion.ts'
@@ -42,58 +38,28 @@ async function findOrCreate(tx: Queries, ctx: Context, name: string): Promise<Mo
   }
 }
 
-/** Stores a small text as a blob and pins it until `release`. */
-async function keepText(
+async function record(
   s: Promotion,
-  text: string,
-): Promise<{ sha256: string; size: number; release: () => void }> {
-  const { upload, sha256, size } = await receiveFile(s.storage, (to) => to.write(Buffer.from(text)))
-  const release = s.blobs.pin(sha256)
-  try {
-    await s.storage.commit(upload.path, sha256)
-    return { sha256, size, release }
-  } catch (error) {
-    release()
-    throw error
-  } finally {
-    await upload.discard()
-  }
-}
-
-interface Found {
-  received: Received
-  findings: VersionFindings
-}
-
-/** Describes an upload, so that MLflow's clients can load the version as they do their own. */
-const describe = ({ received, findings }: Found): string =>
-  mlmodelOf({
-    signature: findings.signature as unknown as Signature,
-    schema: findings.schema as unknown as FeatureSchema,
-    size: received.size,
-    runId: received.metadata.run_id,
-  })
-
-async function record(s: Promotion, ctx: Context, name: string, what: Found): Promise<object> {
-  const { metadata, sha256, size } = what.received
+  ctx: Context,
+  name: string,
+  what: { received: Received; findings: VersionFindings },
+): Promise<object> {
+  const { metadata, sha256 } = what.received
   const { description, tags, metrics, params, git_commit, run_id } = metadata
   const input = { description, tags, metrics, params, gitCommit: git_commit, runId: run_id }
-  const { release, ...mlmodel } = await keepText(s, describe(what))
+  const mlmodel = await keepMlmodel(s, { ...what.findings, runId: run_id })
   try {
     return await s.audit.change(ctx, { action, input: { name, sha256, metadata } }, async (tx) => {
       const model = await findOrCreate(tx, ctx, name)
       const row = await insertVersion(tx, ctx, model, { input, findings: what.findings })
-      const createdBy = ctx.principal.sub
-      const folder = folderOfVersion(row.id)
-      await writeFile(tx, { path: `${folder}/${onnxName}`, sha256, size, createdBy })
-      await writeFile(tx, { path: `${folder}/${mlmodelName}`, ...mlmodel, createdBy })
+      await mlmodel.write(tx, row)
       const { status, reason } = what.findings
       const details = { sha256, status, reason, git_commit: git_commit ?? null }
       const object = `model/${name}/version/${row.version}`
       return { result: await viewVersion(tx, model, row), object, details }
     })
   } finally {
-    release()
+    mlmodel.release()
   }
 }
 

@@ -1,11 +1,17 @@
-// The `MLmodel` file of a version that came without one: how MLflow's clients load its ONNX.
+// An upload gets the files that MLflow's clients expect of a version: its model and an `MLmodel`.
+import type { Queries } from '../db/db.ts'
+import type { VersionRow } from '../db/tables.ts'
 import type { Signature, Slot } from '../onnx/model.ts'
 import { type FeatureSchema, namedColumns } from '../onnx/signature.ts'
 import type { ElementType } from '../onnx/tensor.ts'
+import { folderOfVersion, writeFile } from '../registry/files.ts'
+import type { VersionFindings } from '../registry/versions.ts'
+import { receiveFile } from '../storage/receive.ts'
+import type { Promotion } from './promotion.ts'
 
 /** What the model file is called beside its `MLmodel`. */
-export const onnxName = 'model.onnx'
-export const mlmodelName = 'MLmodel'
+const onnxName = 'model.onnx'
+const mlmodelName = 'MLmodel'
 
 /**
  * MLflow's names of column types. Its ONNX flavour casts doubles down where the graph takes floats,
@@ -50,7 +56,7 @@ function tensorSpecs(slots: readonly Slot[]): object[] | null {
 
 const jsonOf = (specs: object[] | null): string | null => specs && JSON.stringify(specs)
 
-export interface Described {
+interface Described {
   signature: Signature
   schema: FeatureSchema
   /** Bytes of the model file. */
@@ -59,7 +65,7 @@ export interface Described {
 }
 
 /** The text of an `MLmodel` file with the flavours `onnx` and `python_function`. */
-export function mlmodelOf({ signature, schema, size, runId }: Described): string {
+function mlmodelOf({ signature, schema, size, runId }: Described): string {
   const inputs = columnSpecs(signature, schema) ?? tensorSpecs(signature.inputs)
   const outputs = tensorSpecs(signature.outputs)
   const file = {
@@ -75,4 +81,40 @@ export function mlmodelOf({ signature, schema, size, runId }: Described): string
     }),
   }
   return `${Bun.YAML.stringify(file, null, 2)}\n`
+}
+
+export interface Kept {
+  /** Records both files of the version. */
+  write(tx: Queries, row: VersionRow): Promise<void>
+  /** Call it after the transaction: until then no sweep frees the bytes. */
+  release(): void
+}
+
+/** Stores the `MLmodel` of an upload; the upload itself is in storage already. */
+export async function keepMlmodel(
+  s: Promotion,
+  found: VersionFindings & { runId: string | undefined },
+): Promise<Kept> {
+  const { originalSha256, originalSize, runId } = found
+  const signature = found.signature as unknown as Signature
+  const schema = found.schema as unknown as FeatureSchema
+  const text = Buffer.from(mlmodelOf({ signature, schema, size: originalSize, runId }))
+  const { upload, sha256, size } = await receiveFile(s.storage, (to) => to.write(text))
+  const release = s.blobs.pin(sha256)
+  try {
+    await s.storage.commit(upload.path, sha256)
+  } catch (error) {
+    release()
+    await upload.discard()
+    throw error
+  }
+  const model = { sha256: originalSha256, size: originalSize }
+  return {
+    release,
+    write: async (tx, { id, createdBy }) => {
+      const folder = folderOfVersion(id)
+      await writeFile(tx, { path: `${folder}/${onnxName}`, ...model, createdBy })
+      await writeFile(tx, { path: `${folder}/${mlmodelName}`, sha256, size, createdBy })
+    },
+  }
 }
