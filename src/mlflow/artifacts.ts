@@ -11,16 +11,16 @@ import {
   listArtifacts,
   readArtifact,
   removeArtifact,
-  type Root,
-  rootOfLoggedModel,
-  rootOfRun,
-  rootOfVersion,
   writeArtifact,
 } from '../registry/artifacts.ts'
-import type { FolderEntry } from '../registry/files.ts'
+import { type FolderEntry, folderOfVersion, pathOfUri } from '../registry/files.ts'
+import { readVersion } from '../registry/versions.ts'
+import { getLoggedModel } from '../tracking/logged-models.ts'
+import { getRun } from '../tracking/runs.ts'
 import type { Endpoint } from './door.ts'
 import { apiError } from './error.ts'
 import { type Fields, queryFields } from './fields.ts'
+import { reading } from './tracking-endpoint.ts'
 
 const prefixes = ['/api/2.0/mlflow-artifacts/', '/ajax-api/2.0/mlflow-artifacts/'] as const
 const rawOfRun = '/get-artifact'
@@ -101,8 +101,9 @@ async function listFolder(s: Artifacts, exchange: Exchange): Promise<Response> {
   return exchange.seal(JSON.stringify(filesOf(await listArtifacts(s, exchange, folder))))
 }
 
-/** A path below a root, as one path of the tree. */
-function placeOf({ uri, path: root }: Root, path: string): string {
+/** A path below the folder that a URI names, as one path of the tree. */
+function placeIn(uri: string, path: string): string {
+  const root = pathOfUri(uri)
   if (root === null) throw new Fault('artifact.not-found', `${uri} does not lie on this server.`)
   return path === '' ? root : `${root}/${path}`
 }
@@ -110,11 +111,11 @@ function placeOf({ uri, path: root }: Root, path: string): string {
 async function listBelow(
   s: Artifacts,
   exchange: Exchange,
-  root: Root,
+  uri: string,
   folder: string,
 ): Promise<object> {
-  const entries = await listArtifacts(s, exchange, placeOf(root, folder))
-  return { root_uri: root.uri, ...filesOf(entries, folder) }
+  const entries = await listArtifacts(s, exchange, placeIn(uri, folder))
+  return { root_uri: uri, ...filesOf(entries, folder) }
 }
 
 const folderIn = (fields: Fields, name: string): string =>
@@ -122,25 +123,16 @@ const folderIn = (fields: Fields, name: string): string =>
 
 /** Listings of runs and logged models. All of a folder comes at once, so no page follows. */
 export const artifactEndpoints = (s: Artifacts): Endpoint[] => [
-  {
-    method: 'GET',
-    path: 'artifacts/list',
-    need: 'runs:read',
-    handle: async (ctx, fields) => {
-      const runId = fields.optionalText('run_id') ?? fields.optionalText('run_uuid')
-      if (runId === undefined) throw fields.missing('run_id')
-      return listBelow(s, ctx, await rootOfRun(s, ctx, runId), folderIn(fields, 'path'))
-    },
-  },
-  {
-    method: 'GET',
-    path: 'logged-models/{model_id}/artifacts/directories',
-    need: 'runs:read',
-    handle: async (ctx, fields, { model_id: id = '' }) => {
-      const root = await rootOfLoggedModel(s, ctx, id)
-      return listBelow(s, ctx, root, folderIn(fields, 'artifact_directory_path'))
-    },
-  },
+  reading('artifacts/list', async (ctx, fields) => {
+    const runId = fields.optionalText('run_id') ?? fields.optionalText('run_uuid')
+    if (runId === undefined) throw fields.missing('run_id')
+    const { run } = await getRun(s, ctx, runId)
+    return listBelow(s, ctx, run.artifactUri, folderIn(fields, 'path'))
+  }),
+  reading('logged-models/{model_id}/artifacts/directories', async (ctx, fields, at) => {
+    const { model } = await getLoggedModel(s, ctx, at.model_id ?? '', false)
+    return listBelow(s, ctx, model.artifactUri, folderIn(fields, 'artifact_directory_path'))
+  }),
 ]
 
 type Handler = (s: Artifacts, exchange: Exchange, path: string) => Promise<Response>
@@ -164,14 +156,15 @@ const rawFields = ({ request }: Exchange): Fields => queryFields(new URL(request
 
 const sendOfRun: Handler = async (s, exchange) => {
   const fields = rawFields(exchange)
-  const root = await rootOfRun(s, exchange, fields.text('run_id'))
-  return sendFile(s, exchange, placeOf(root, fields.text('path')))
+  const { run } = await getRun(s, exchange, fields.text('run_id'))
+  return sendFile(s, exchange, placeIn(run.artifactUri, fields.text('path')))
 }
 
 const sendOfVersion: Handler = async (s, exchange) => {
   const fields = rawFields(exchange)
-  const at = { name: fields.text('name'), version: fields.integer('version') }
-  return sendFile(s, exchange, placeOf(await rootOfVersion(s, exchange, at), fields.text('path')))
+  const [name, version] = [fields.text('name'), String(fields.integer('version'))]
+  const { row } = await readVersion(s, exchange, name, version)
+  return sendFile(s, exchange, `${folderOfVersion(row.id)}/${fields.text('path')}`)
 }
 
 const multipart = { POST: notServed('Multipart upload', 'runs:write') }

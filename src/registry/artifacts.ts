@@ -4,7 +4,7 @@ import { and, eq, isNull } from 'drizzle-orm'
 import type { Context } from '../core/context.ts'
 import { Fault, tooLarge } from '../core/fault.ts'
 import type { Queries } from '../db/db.ts'
-import { type FileRow, loggedModels, models, runs, versions } from '../db/tables.ts'
+import { type FileRow, models, versions } from '../db/tables.ts'
 import { receiveFile, writeAll } from '../storage/receive.ts'
 import type { Storage } from '../storage/storage.ts'
 import type { BlobKeeper } from './blobs.ts'
@@ -13,13 +13,11 @@ import {
   demandPlace,
   findFile,
   type FolderEntry,
-  folderOfVersion,
   listFolder,
-  pathOfUri,
   removeTree,
   writeFile,
 } from './files.ts'
-import { findModel, findVersion, type Registry } from './registry.ts'
+import type { Registry } from './registry.ts'
 
 export interface Artifacts extends Registry {
   storage: Storage
@@ -129,40 +127,4 @@ export async function writeArtifact(
 export async function removeArtifact(s: Artifacts, ctx: Context, path: string): Promise<void> {
   await admitChange(s, ctx, path, 'artifact.delete')
   await s.db.tx((tx) => removeTree(tx, path))
-}
-
-/** Where the files of a run, logged model or version lie: the URI that MLflow knows, and its path. */
-export interface Root {
-  uri: string
-  /** Null where the URI leads out of this server. */
-  path: string | null
-}
-
-const rootOf = (uri: string): Root => ({ uri, path: pathOfUri(uri) })
-
-export async function rootOfRun(s: Artifacts, ctx: Context, runId: string): Promise<Root> {
-  await s.access.require(ctx, 'runs:read')
-  const [run] = await s.db.read.select().from(runs).where(eq(runs.id, runId))
-  if (!run) throw new Fault('run.not-found', `Run with id=${runId} not found`)
-  return rootOf(run.artifactUri)
-}
-
-export async function rootOfLoggedModel(s: Artifacts, ctx: Context, id: string): Promise<Root> {
-  await s.access.require(ctx, 'runs:read')
-  const [row] = await s.db.read
-    .select()
-    .from(loggedModels)
-    .where(and(eq(loggedModels.id, id), isNull(loggedModels.deletedAt)))
-  if (!row) throw new Fault('logged-model.not-found', `Logged model with id=${id} not found`)
-  return rootOf(row.artifactUri)
-}
-
-export async function rootOfVersion(
-  s: Artifacts,
-  ctx: Context,
-  at: { name: string; version: number },
-): Promise<Root> {
-  await s.access.require(ctx, 'models:read', at.name)
-  const row = await findVersion(s.db.read, await findModel(s.db.read, at.name), at.version)
-  return rootOf(`mlflow-artifacts:/${folderOfVersion(row.id)}`)
 }
