@@ -623,10 +623,46 @@ describe('listings and downloads by run, logged model and version', () => {
     const at = '/model-versions/get-artifact?name=listed&version=1&path='
     expect((await relais.call('GET', `${at}model.onnx`)).status).toBe(200)
     const { text } = await relais.call('GET', `${at}MLmodel`)
-    const file = Bun.YAML.parse(text) as any
-    expect(file.flavors.onnx.data).toBe('model.onnx')
-    expect(JSON.parse(file.signature.inputs).map((one: any) => one.name)).toEqual(['a', 'b'])
+    expect((Bun.YAML.parse(text) as any).flavors).toMatchObject({
+      onnx: { data: 'model.onnx' },
+      python_function: { loader_module: 'mlflow.onnx', data: 'model.onnx' },
+    })
     const posted = await relais.call('POST', '/get-artifact')
     expect([posted.status, posted.headers.get('allow')]).toEqual([405, 'GET, HEAD'])
+  })
+})
+
+describe('the signature in the MLmodel of an upload', () => {
+  const tensor = (dtype: string, shape: number[], name = 'x') => {
+    return { name, type: 'tensor', 'tensor-spec': { dtype, shape } }
+  }
+  const column = (name: string) => ({ type: 'double', name, required: true })
+  const rows: [string, object[]][] = [
+    ['multi', [tensor('float32', [-1, 3], 'a'), tensor('float32', [-1, 3], 'b')]],
+    ['scalar', [tensor('float32', [-1, 2]), tensor('int64', [], 'k')]],
+    ['identity-string', [tensor('object', [-1, 2])]],
+    ['identity-float16', [tensor('float16', [-1, 2])]],
+  ]
+  const inputsOf = async (name: string) => {
+    const { text } = await get(`${versionFolder(name, 1)}/MLmodel`)
+    return JSON.parse((Bun.YAML.parse(text) as any).signature.inputs)
+  }
+  for (const [name, inputs] of rows) {
+    test(name, async () => {
+      await relais.push(`signed-${name}`, `${testModels}/${name}.onnx`)
+      expect(await inputsOf(`signed-${name}`)).toEqual(inputs)
+    })
+  }
+  test('columns that somebody named, in the order of the matrix', async () => {
+    const columns = [
+      { name: 'second', index: 1 },
+      { name: 'first', index: 0 },
+    ]
+    const path = `${testModels}/identity-float32.onnx`
+    expect((await relais.push('signed-columns', path, { schema: { columns } })).status).toBe(201)
+    expect(await inputsOf('signed-columns')).toEqual([column('first'), column('second')])
+    const half = { schema: { columns: [{ name: 'a' }, { name: 'b' }] } }
+    await relais.push('signed-half', `${testModels}/identity-float16.onnx`, half)
+    expect(await inputsOf('signed-half')).toEqual([tensor('float16', [-1, 2])])
   })
 })

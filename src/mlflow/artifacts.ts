@@ -138,7 +138,7 @@ export const artifactEndpoints = (s: Artifacts): Endpoint[] => [
 type Handler = (s: Artifacts, exchange: Exchange, path: string) => Promise<Response>
 
 interface Route {
-  /** Below a prefix, or a whole path; `{path}` is the rest, which may be empty for none but `mpu`. */
+  /** Below a prefix, or whole; `{path}` is all that follows. */
   path: string
   methods: Record<string, Handler>
 }

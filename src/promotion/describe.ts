@@ -14,16 +14,13 @@ const onnxName = 'model.onnx'
 const mlmodelName = 'MLmodel'
 
 /**
- * MLflow's names of column types. Its ONNX flavour casts doubles down where the graph takes floats,
- * but a column declared `float` refuses the doubles that pandas makes of everything.
+ * MLflow's names for columns of an input. It makes exactly these types of what it is given, so other
+ * inputs have none; and for floats it casts doubles, which pandas has, but refuses them as `float`.
  */
 const columnTypes: Partial<Record<ElementType, string>> = {
   bool: 'boolean',
-  int8: 'integer',
-  int16: 'integer',
   int32: 'integer',
   int64: 'long',
-  float16: 'double',
   float32: 'double',
   float64: 'double',
   string: 'string',
@@ -37,9 +34,10 @@ function columnSpecs({ inputs }: Signature, schema: FeatureSchema): object[] | n
     inputs.length === 1 ||
     (columns.every(({ name, input }) => name === input) &&
       inputs.every(({ shape }) => shape?.length === 1))
+  const types = new Map(inputs.map(({ name, type }) => [name, columnTypes[type]]))
   const specs = columns
     .toSorted((a, b) => a.index - b.index)
-    .map(({ name, type }) => ({ type: columnTypes[type], name, required: true }))
+    .map(({ name, input }) => ({ type: types.get(input), name, required: true }))
   const isKnown = specs.length > 0 && specs.every(({ type }) => type !== undefined)
   return isFed && isKnown ? specs : null
 }

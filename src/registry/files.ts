@@ -7,6 +7,7 @@ import { type FileRow, files, type versions } from '../db/tables.ts'
 
 const longestPath = 1000
 const deepestPath = 64
+const longestShown = 100
 /** Rows per statement; five columns each stay far below the limits on bound values. */
 const batch = 500
 /** Rows per look into a folder: few are read in vain of a large one below, few looks for small ones. */
@@ -62,14 +63,14 @@ const isSafe = (path: string): boolean =>
 export function demandPath(path: string): string {
   const fits = path.length <= longestPath && path.split('/').length <= deepestPath
   if (fits && isSafe(path) && isSafe(fullyDecoded(path))) return path
-  throw pathFault(path, `Invalid path: ${JSON.stringify(path.slice(0, 100))}`)
+  throw pathFault(path)
 }
 
-function pathFault(path: string, message: string): Fault {
-  return new Fault('request.invalid', message, {
-    errors: [{ pointer: '/path', code: 'schema', message }],
-    members: { path: path.slice(0, 100) },
-  })
+/** `what` is wrong: the text begins as MLflow's does. */
+function pathFault(path: string, what = ''): Fault {
+  const message = `Invalid path: ${JSON.stringify(path.slice(0, longestShown))}${what}`
+  const errors = [{ pointer: '/path', code: 'schema', message }]
+  return new Fault('request.invalid', message, { errors })
 }
 
 /**
@@ -125,9 +126,9 @@ export async function demandPlace(tx: Queries, path: string): Promise<void> {
   const above = foldersAbove(path)
   const place = above.length === 0 ? undefined : inArray(files.path, above)
   const [file] = place ? await tx.select().from(files).where(place).limit(1) : []
-  if (file) throw pathFault(path, `Invalid path: ${JSON.stringify(file.path)} is a file.`)
+  if (file) throw pathFault(file.path, ' is a file.')
   const [inside] = await tx.select().from(files).where(below(path)).limit(1)
-  if (inside) throw pathFault(path, `Invalid path: ${JSON.stringify(path)} is a folder.`)
+  if (inside) throw pathFault(path, ' is a folder.')
 }
 
 /** Inserts or replaces a file. Its blob must be in storage and pinned until the commit. */
