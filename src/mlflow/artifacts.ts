@@ -88,7 +88,8 @@ function filesOf(entries: readonly FolderEntry[], parent = ''): object {
   const prefix = parent === '' ? '' : `${parent}/`
   const files = entries.map(({ name, isDir, size }) => {
     const path = `${prefix}${name}`
-    return size === null ? { path, is_dir: isDir } : { path, is_dir: isDir, file_size: size }
+    // As in protobuf's JSON, an empty file has no size.
+    return size ? { path, is_dir: isDir, file_size: size } : { path, is_dir: isDir }
   })
   return files.length === 0 ? {} : { files }
 }

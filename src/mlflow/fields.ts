@@ -126,13 +126,22 @@ export class Fields {
   }
 
   missing(name: string): Fault {
-    const message = `Missing value for required parameter '${name}'.`
+    const message = `Missing value for required parameter '${this.pathOf(name)}'.`
     return invalid(`${this.place}/${name}`, message)
   }
 
   misfit(name: string, value: unknown = this.raw(name)): Fault {
-    const message = `Invalid value ${shown(value)} for parameter '${name}' supplied.`
+    const message = `Invalid value ${shown(value)} for parameter '${this.pathOf(name)}' supplied.`
     return invalid(`${this.place}/${name}`, message)
+  }
+
+  /** A field as MLflow writes it: `metrics[0].key`. */
+  private pathOf(name: string): string {
+    const above = this.place
+      .slice(1)
+      .replaceAll(/\/(\d+)/g, '[$1]')
+      .replaceAll('/', '.')
+    return above === '' ? name : `${above}.${name}`
   }
 
   private list(name: string): unknown[] {

@@ -1,7 +1,7 @@
 // The endpoints of runs and their metrics, but the search.
 import type { Exchange } from '../http/request.ts'
 import * as lineage from '../tracking/lineage.ts'
-import { logBatch } from '../tracking/log.ts'
+import { logBatch, logOne } from '../tracking/log.ts'
 import { metricHistory, metricIntervals } from '../tracking/metric-history.ts'
 import type { Metric } from '../tracking/metrics.ts'
 import { deleteRunTag } from '../tracking/run-tags.ts'
@@ -12,7 +12,8 @@ import { type Fields, invalid } from './fields.ts'
 import { pairIn, pairsIn, reading, writing } from './tracking-endpoint.ts'
 import { metricWire, runInfoWire, runWire, some } from './wire.ts'
 
-const idIn = (fields: Fields): string => fields.text('run_id')
+/** Clients of other languages still send the old name. */
+const idIn = (fields: Fields): string => fields.optionalText('run_uuid') || fields.text('run_id')
 
 const changing = (path: string, action: string, handle: Endpoint['handle']): Endpoint =>
   writing(`POST runs/${path}`, action, handle)
@@ -33,7 +34,7 @@ const metricIn = (fields: Fields): Metric => ({
 function datasetIn(fields: Fields): lineage.DatasetInput {
   const dataset = fields.object('dataset')
   return {
-    name: dataset.text('name'),
+    name: dataset.optionalText('name') ?? '',
     digest: dataset.text('digest'),
     sourceType: dataset.text('source_type'),
     source: dataset.text('source'),
@@ -81,14 +82,12 @@ const stateEndpoints = (s: MlflowParts): Endpoint[] => [
 
 const logEndpoints = (s: MlflowParts): Endpoint[] => [
   logging('log-metric', (ctx, fields) =>
-    logBatch(s, ctx, idIn(fields), { metrics: [metricIn(fields)], params: [], tags: [] }),
+    logOne(s, ctx, idIn(fields), { metrics: [metricIn(fields)] }),
   ),
   logging('log-parameter', (ctx, fields) =>
-    logBatch(s, ctx, idIn(fields), { metrics: [], params: [pairIn(fields)], tags: [] }),
+    logOne(s, ctx, idIn(fields), { params: [pairIn(fields)] }),
   ),
-  logging('set-tag', (ctx, fields) =>
-    logBatch(s, ctx, idIn(fields), { metrics: [], params: [], tags: [pairIn(fields)] }),
-  ),
+  logging('set-tag', (ctx, fields) => logOne(s, ctx, idIn(fields), { tags: [pairIn(fields)] })),
   logging('delete-tag', (ctx, fields) => deleteRunTag(s, ctx, idIn(fields), fields.text('key'))),
   logging('log-batch', (ctx, fields) => {
     demandBatchSize(ctx)

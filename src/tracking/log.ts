@@ -26,14 +26,35 @@ function demandCount(what: keyof typeof most, count: number): void {
   throw refused(`A batch can contain at most ${most[what]} ${named}; this one has ${count}.`)
 }
 
+/** What the fields of a call are called in its faults. */
+interface Naming {
+  metric: (at: number, field: 'key' | 'timestamp') => string
+  param: (at: number) => string
+  tag: (at: number) => string
+}
+
+const inBatch: Naming = {
+  metric: (at, field) => `metrics[${at}].${field}`,
+  param: (at) => `params[${at}].key`,
+  tag: (at) => `tags[${at}].key`,
+}
+
+const alone: Naming = {
+  metric: (_at, field) => (field === 'key' ? 'name' : field),
+  param: () => 'key',
+  tag: () => 'key',
+}
+
 /** The batch as it will be kept, or `request.invalid`. */
-function soundBatch({ metrics, params, tags }: Batch): Batch {
+function soundBatch({ metrics, params, tags }: Batch, naming: Naming): Batch {
   demandCount('metrics', metrics.length)
   demandCount('params', params.length)
   demandCount('tags', tags.length)
   demandCount('all', metrics.length + params.length + tags.length)
-  for (const [at, metric] of metrics.entries()) demandMetric(metric, `metrics[${at}].`)
-  for (const [at, { key }] of params.entries()) demandKey(`params[${at}].key`, key)
+  for (const [at, metric] of metrics.entries()) {
+    demandMetric(metric, (field) => naming.metric(at, field))
+  }
+  for (const [at, { key }] of params.entries()) demandKey(naming.param(at), key)
   demandUnique(
     'parameter',
     params.map(({ key }) => key),
@@ -41,7 +62,7 @@ function soundBatch({ metrics, params, tags }: Batch): Batch {
   return {
     metrics,
     params: params.map(({ key, value }) => ({ key, value: cut(value, limits.paramValue) })),
-    tags: tags.map((tag, at) => soundTag(tag, `tags[${at}].key`)),
+    tags: tags.map((tag, at) => soundTag(tag, naming.tag(at))),
   }
 }
 
@@ -75,15 +96,9 @@ async function insertParams(tx: Queries, runId: string, params: readonly Pair[])
   }
 }
 
-/** All of the batch or nothing. The run must be active. */
-export async function logBatch(
-  s: Tracking,
-  ctx: Context,
-  runId: string,
-  batch: Batch,
-): Promise<void> {
+async function keep(s: Tracking, ctx: Context, runId: string, sound: () => Batch): Promise<void> {
   await s.access.require(ctx, 'runs:write', undefined, 'run.log')
-  const { metrics, params, tags } = soundBatch(batch)
+  const { metrics, params, tags } = sound()
   await s.db.tx(async (tx) => {
     await activeRun(tx, runId)
     await insertParams(tx, runId, params)
@@ -91,3 +106,16 @@ export async function logBatch(
     await setRunTags(tx, runId, tags)
   })
 }
+
+/** All of the batch or nothing. The run must be active. */
+export const logBatch = (s: Tracking, ctx: Context, runId: string, batch: Batch): Promise<void> =>
+  keep(s, ctx, runId, () => soundBatch(batch, inBatch))
+
+/** One metric, parameter or tag, which its faults do not call one of many. */
+export const logOne = (
+  s: Tracking,
+  ctx: Context,
+  runId: string,
+  one: Partial<Batch>,
+): Promise<void> =>
+  keep(s, ctx, runId, () => soundBatch({ metrics: [], params: [], tags: [], ...one }, alone))

@@ -42,10 +42,10 @@ const viewOf = async (q: Queries, row: LoggedModelRow): Promise<LoggedModelView>
   (await loadLoggedModels(q, [row]))[0] as LoggedModelView
 
 function demandName(name: string): void {
-  if (!/[/:.%"']/.test(name) && name.trim() !== '') return
+  if (!/[/:.%"']/.test(name) && name !== '') return
   const shown = JSON.stringify(name.slice(0, 100))
   throw refused(
-    `Invalid model name (${shown}) provided: it may be neither blank nor hold / : . % " '`,
+    `Invalid model name (${shown}) provided: it may not be empty nor hold / : . % " '`,
   )
 }
 

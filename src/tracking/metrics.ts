@@ -25,12 +25,15 @@ export interface Metric {
   datasetDigest?: string | undefined
 }
 
-/** `place` leads the names in the message. */
-export function demandMetric({ key, timestamp }: Metric, place: string): void {
-  demandKey(`${place}key`, key)
+/** `nameOf` tells what the message calls a field. */
+export function demandMetric(
+  { key, timestamp }: Metric,
+  nameOf: (field: 'key' | 'timestamp') => string,
+): void {
+  demandKey(nameOf('key'), key)
   if (timestamp >= 0) return
   throw refused(
-    `Invalid value ${timestamp} for parameter '${place}timestamp' supplied: it is before 1970.`,
+    `Invalid value ${timestamp} for parameter '${nameOf('timestamp')}' supplied: it is before 1970.`,
   )
 }
 
