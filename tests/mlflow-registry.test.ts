@@ -3,7 +3,6 @@ import { afterAll, beforeAll, describe, expect, test } from 'bun:test'
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 
-import { latestMetrics, loggedModelTags, runParams, runTags } from '../src/db/tables.ts'
 import { until } from './support/faults.ts'
 import {
   type Call,
@@ -18,8 +17,8 @@ import { type Relais, startRelais, testModels } from './support/relais.ts'
 
 const bytesOf = (name: string): Uint8Array => readFileSync(join(testModels, `${name}.onnx`))
 const identity = bytesOf('identity-float32')
-const runId = 'a'.repeat(32)
-const modelId = `m-${'b'.repeat(32)}`
+let runId: string
+let modelId: string
 
 let relais: Relais
 let call: Call
@@ -32,9 +31,14 @@ beforeAll(async () => {
     tokens[role] = await relais.token(role)
   }
   tokens['narrow'] = await relais.token('ml-lead', { sub: 'narrow', models: ['n-*'] })
-  await makeRun(relais, runId)
-  const folder = await makeLoggedModel(relais, { id: modelId, name: 'model', runId })
-  await putFiles(relais, folder, { MLmodel: mlModel(), 'model.onnx': identity, 'conda.yaml': '' })
+  runId = (await makeRun(call)).id
+  const logged = await makeLoggedModel(call, 'model', runId)
+  modelId = logged.id
+  await putFiles(relais, logged.folder, {
+    MLmodel: mlModel(),
+    'model.onnx': identity,
+    'conda.yaml': '',
+  })
 })
 afterAll(() => relais.close())
 
@@ -91,7 +95,7 @@ describe('every endpoint answers what is wrong in MLflow’s words', () => {
     new_name: 'z',
     stage: 'None',
   }
-  const known = { ...absent, name: 'e', source: `models:/${modelId}`, value: 'v' }
+  const known = { ...absent, name: 'e', source: 'models:/e/1', value: 'v' }
   const endpoints: [string, string, string[]][] = [
     ['POST', 'registered-models/create', ['name']],
     ['POST', 'registered-models/rename', ['name', 'new_name']],
@@ -583,10 +587,16 @@ describe('sources', () => {
       version: '1',
     })
     expect(uri).toMatch(/^mlflow-artifacts:\/versions\/[\da-f-]{36}$/)
-    const { filesBelow } = await import('../src/registry/files.ts')
-    const rows = await filesBelow(relais.app.foundation.db.read, uri.slice(18))
-    const names = rows.map(({ path }) => path.slice(uri.length - 17))
-    expect(names).toEqual(['MLmodel', 'model.onnx', 'sub/notes.txt'])
+    await putFiles(relais, '9/own', { MLmodel: 'changed', more: 'x' })
+    const list = async (path: string): Promise<string[]> => {
+      const at = `/api/2.0/mlflow-artifacts/artifacts?path=${path}`
+      return (await relais.call('GET', at)).body.files.map((file: any) => file.path)
+    }
+    const path = uri.replace('mlflow-artifacts:/', '')
+    expect(await list(path)).toEqual(['MLmodel', 'model.onnx', 'sub'])
+    expect(await list(`${path}/sub`)).toEqual(['notes.txt'])
+    const kept = await relais.call('GET', `/api/2.0/mlflow-artifacts/artifacts/${path}/MLmodel`)
+    expect(kept.text).toBe(mlModel())
   })
 
   test('the logged model lists the versions that were made of it', async () => {
@@ -596,33 +606,25 @@ describe('sources', () => {
       source: `models:/${modelId}`,
       model_id: modelId,
     })
-    const tags = await relais.app.foundation.db.read.select().from(loggedModelTags)
-    const tag = tags.find(
-      ({ modelId: id, key }) => id === modelId && key === 'mlflow.modelVersions',
-    )
-    expect(JSON.parse(tag!.value)).toContainEqual({ name: 'listed', version: 2 })
-    expect(tag!.value).not.toInclude('"version":1}]')
+    const { model } = await done('GET', `logged-models/${modelId}`)
+    const tag = model.info.tags.find((one: any) => one.key === 'mlflow.modelVersions')
+    expect(JSON.parse(tag.value)).toContainEqual({ name: 'listed', version: 2 })
+    expect(tag.value).not.toInclude('"version":1}]')
   })
 
   test('§21 commit, params, metrics, source and tags come from the run', async () => {
-    const id = 'd'.repeat(32)
-    const folder = await makeRun(relais, id)
+    const tags = [
+      { key: 'mlflow.source.git.commit', value: 'abc123' },
+      { key: 'mlflow.source.name', value: 'train.py' },
+      { key: 'team', value: 'risk' },
+    ]
+    const { id, folder } = await makeRun(call, { run_name: 'calm-run', tags })
     await putFiles(relais, `${folder}/m`, { MLmodel: mlModel(), 'model.onnx': identity })
-    const tag = (key: string, value: string) => ({ runId: id, key, value })
-    const metric = { timestamp: 1, step: 1, modelId: null, datasetName: null, datasetDigest: null }
-    await relais.app.foundation.db.tx(async (tx) => {
-      await tx
-        .insert(runTags)
-        .values([
-          tag('mlflow.source.git.commit', 'abc123'),
-          tag('mlflow.source.name', 'train.py'),
-          tag('team', 'risk'),
-        ])
-      await tx.insert(runParams).values(tag('depth', '3'))
-      await tx.insert(latestMetrics).values([
-        { runId: id, key: 'accuracy', value: 0.9, nan: false, ...metric },
-        { runId: id, key: 'odd', value: 0, nan: true, ...metric },
-      ])
+    const metric = (key: string, value: unknown, step = 1) => ({ key, value, timestamp: 1, step })
+    await done('POST', 'runs/log-batch', {
+      run_id: id,
+      params: [{ key: 'depth', value: '3' }],
+      metrics: [metric('accuracy', 0.9, 2), metric('accuracy', 0.5), metric('odd', 'NaN')],
     })
     await made('lineage')
     await done('POST', 'model-versions/create', { name: 'lineage', source: `runs:/${id}/m` })
