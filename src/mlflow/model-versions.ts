@@ -8,9 +8,10 @@ import { promote } from '../promotion/promote.ts'
 import { deleteVersion } from '../registry/deletion.ts'
 import { folderOfVersion } from '../registry/files.ts'
 import { aliasesOf } from '../registry/many.ts'
-import { noVersion } from '../registry/registry.ts'
+import { readModel } from '../registry/models.ts'
+import { findVersion, noVersion } from '../registry/registry.ts'
 import { demandStage, isServed } from '../registry/stages.ts'
-import { readVersion, updateVersion } from '../registry/versions.ts'
+import { updateVersion } from '../registry/versions.ts'
 import type { MlflowParts } from './api.ts'
 import type { Endpoint } from './door.ts'
 import { type Fields, invalid } from './fields.ts'
@@ -77,7 +78,7 @@ const placeIn = (fields: Fields): Place => ({
 })
 
 async function read(s: MlflowParts, ctx: Context, { name, version }: Place): Promise<VersionRow> {
-  return (await readVersion(s, ctx, name, String(version))).row
+  return findVersion(s.db.read, await readModel(s, ctx, name), version)
 }
 
 async function answer(s: MlflowParts, ctx: Context, place: Place): Promise<object> {

@@ -17,7 +17,7 @@ export function nameIn(fields: Fields, field = 'name'): string {
 
 export function versionIn(fields: Fields): number {
   const text = fields.text('version')
-  if (/^\d{1,9}$/.test(text)) return Number(text)
+  if (/^-?\d{1,9}$/.test(text)) return Number(text)
   const message = `Parameter 'version' must be an integer, got '${text.slice(0, 100)}'.`
   throw invalid('/version', message)
 }
