@@ -3,7 +3,6 @@ import { afterAll, beforeAll, describe, expect, test } from 'bun:test'
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 
-import { latestMetrics, loggedModelTags, runParams, runTags } from '../src/db/tables.ts'
 import { until } from './support/faults.ts'
 import {
   type Call,
@@ -18,8 +17,8 @@ import { type Relais, startRelais, testModels } from './support/relais.ts'
 
 const bytesOf = (name: string): Uint8Array => readFileSync(join(testModels, `${name}.onnx`))
 const identity = bytesOf('identity-float32')
-const runId = 'a'.repeat(32)
-const modelId = `m-${'b'.repeat(32)}`
+let runId: string
+let modelId: string
 
 let relais: Relais
 let call: Call
@@ -32,9 +31,14 @@ beforeAll(async () => {
     tokens[role] = await relais.token(role)
   }
   tokens['narrow'] = await relais.token('ml-lead', { sub: 'narrow', models: ['n-*'] })
-  await makeRun(relais, runId)
-  const folder = await makeLoggedModel(relais, { id: modelId, name: 'model', runId })
-  await putFiles(relais, folder, { MLmodel: mlModel(), 'model.onnx': identity, 'conda.yaml': '' })
+  runId = (await makeRun(call)).id
+  const logged = await makeLoggedModel(call, 'model', runId)
+  modelId = logged.id
+  await putFiles(relais, logged.folder, {
+    MLmodel: mlModel(),
+    'model.onnx': identity,
+    'conda.yaml': '',
+  })
 })
 afterAll(() => relais.close())
 
@@ -61,7 +65,12 @@ async function registered(name: string, files: Record<string, string | Uint8Arra
 }
 
 const moved = (name: string, version: number, stage: string, more = {}, token?: string) =>
-  call('POST', 'model-versions/transition-stage', { name, version, stage, ...more }, token)
+  call(
+    'POST',
+    'model-versions/transition-stage',
+    { name, version: String(version), stage, ...more },
+    token,
+  )
 
 const stagesOf = async (name: string): Promise<string[]> => {
   const { body } = await relais.call('GET', `/api/v1/models/${name}/versions`)
@@ -86,7 +95,7 @@ describe('every endpoint answers what is wrong in MLflow’s words', () => {
     new_name: 'z',
     stage: 'None',
   }
-  const known = { ...absent, name: 'e', source: `models:/${modelId}`, value: 'v' }
+  const known = { ...absent, name: 'e', source: 'models:/e/1', value: 'v' }
   const endpoints: [string, string, string[]][] = [
     ['POST', 'registered-models/create', ['name']],
     ['POST', 'registered-models/rename', ['name', 'new_name']],
@@ -120,15 +129,32 @@ describe('every endpoint answers what is wrong in MLflow’s words', () => {
       if (!path.endsWith('models/create')) {
         const gone = await call(method, path, { ...known, name: 'absent' })
         expect([gone.status, gone.body.error_code]).toEqual([404, 'RESOURCE_DOES_NOT_EXIST'])
-        expect(gone.body.message).toInclude('Registered Model with name=absent not found')
+        const what =
+          path.startsWith('model-versions') && !path.endsWith('create')
+            ? 'Model Version (name=absent, version=1)'
+            : 'Registered Model with name=absent'
+        expect(gone.body.message).toInclude(`${what} not found`)
       }
       if (required.includes('version')) {
-        const odd = await call(method, path, { ...known, version: 'x' })
-        expect([odd.status, odd.body.error_code]).toEqual([400, 'INVALID_PARAMETER_VALUE'])
-        expect(odd.body.message).toInclude("Parameter 'version' must be an integer")
-        const gone = await call(method, path, { ...known, version: '99' })
-        expect([gone.status, gone.body.error_code]).toEqual([404, 'RESOURCE_DOES_NOT_EXIST'])
-        expect(gone.body.message).toInclude('Model Version (name=e, version=99) not found')
+        for (const version of ['x', '1.0', ' 1', '1'.repeat(10)]) {
+          const odd = await call(method, path, { ...known, version })
+          expect([odd.status, odd.body.error_code]).toEqual([400, 'INVALID_PARAMETER_VALUE'])
+          expect(odd.body.message).toInclude("Parameter 'version' must be an integer")
+        }
+        for (const version of ['99', '0', '-1']) {
+          const gone = await call(method, path, { ...known, version })
+          expect([gone.status, gone.body.error_code]).toEqual([404, 'RESOURCE_DOES_NOT_EXIST'])
+          const what = `Model Version (name=e, version=${version}) not found`
+          expect(gone.body.message).toInclude(what)
+        }
+      }
+      for (const name of ['a/b', 'a:b', '..', '  ']) {
+        const odd = await call(method, path, { ...known, name })
+        expect([name, odd.status, odd.body.error_code]).toEqual([
+          name,
+          400,
+          'INVALID_PARAMETER_VALUE',
+        ])
       }
       const refused = method === 'GET' || path.endsWith('latest-versions') ? 'predictor' : 'viewer'
       for (const token of [tokens[refused], tokens['narrow']]) {
@@ -188,7 +214,12 @@ describe('registered models', () => {
       expect(
         (Object.values(await done('GET', `${path}/get`, at))[0] as typeof before).tags,
       ).toBeUndefined()
-      for (const long of [{ key: 'k'.repeat(251) }, { key: 'k', value: 'x'.repeat(100_001) }]) {
+      for (const long of [
+        { key: 'k'.repeat(251) },
+        { key: 'a?b' },
+        { key: '../b' },
+        { key: 'k', value: 'x'.repeat(100_001) },
+      ]) {
         expect((await call('POST', `${path}/set-tag`, { ...at, ...long })).status).toBe(400)
       }
     }
@@ -197,7 +228,7 @@ describe('registered models', () => {
   test('a renamed model goes on serving, under the new name', async () => {
     await made('old-name', 1)
     await moved('old-name', 1, 'Production')
-    await done('POST', 'registered-models/alias', { name: 'old-name', alias: 'best', version: 1 })
+    await done('POST', 'registered-models/alias', { name: 'old-name', alias: 'best', version: '1' })
     await done('POST', 'registered-models/rename', { name: 'old-name', new_name: 'new-name' })
     expect(await servedBy('new-name')).toBe('1')
     const { model_version: one } = await done('GET', 'registered-models/alias', {
@@ -213,11 +244,13 @@ describe('registered models', () => {
     const at = { name: 'al', alias: 'champ' }
     await done('POST', 'registered-models/alias', { ...at, version: '1' })
     await done('POST', 'registered-models/alias', { ...at, version: '2' })
-    await done('POST', 'registered-models/alias', { ...at, alias: 'b', version: 2 })
+    await done('POST', 'registered-models/alias', { ...at, alias: 'b', version: '2' })
+    await done('POST', 'registered-models/alias', { ...at, alias: 'größe', version: '1' })
     const { registered_model: model } = await done('GET', 'registered-models/get', { name: 'al' })
     expect(model.aliases).toEqual([
       { alias: 'b', version: '2' },
       { alias: 'champ', version: '2' },
+      { alias: 'größe', version: '1' },
     ])
     expect(model.latest_versions.map((v: any) => [v.version, v.aliases])).toEqual([
       ['2', ['b', 'champ']],
@@ -233,7 +266,7 @@ describe('registered models', () => {
       const { status, body } = await call('POST', 'registered-models/alias', {
         ...at,
         alias,
-        version: 1,
+        version: '1',
       })
       expect([alias, status, body.error_code]).toEqual([alias, 400, 'INVALID_PARAMETER_VALUE'])
     }
@@ -324,7 +357,7 @@ describe('stages', () => {
     times.push(await updated())
     await moved('up', 1, 'Staging')
     times.push(await updated())
-    await done('DELETE', 'model-versions/delete', { name: 'up', version: 2 })
+    await done('DELETE', 'model-versions/delete', { name: 'up', version: '2' })
     times.push(await updated())
     expect(new Set(times).size).toBe(4)
     const edit = { name: 'up', version: '1', description: 'new' }
@@ -351,9 +384,9 @@ describe('rights', () => {
       ['PATCH', 'registered-models/update', { name: 'dn', description: 'x' }],
       ['POST', 'registered-models/set-tag', { name: 'dn', key: 'k', value: 'v' }],
       ['DELETE', 'registered-models/delete', { name: 'dn' }],
-      ['PATCH', 'model-versions/update', { name: 'dn', version: 2, description: 'x' }],
-      ['DELETE', 'model-versions/delete', { name: 'dn', version: 2 }],
-      ['POST', 'model-versions/transition-stage', { name: 'dn', version: 2, stage: 'None' }],
+      ['PATCH', 'model-versions/update', { name: 'dn', version: '2', description: 'x' }],
+      ['DELETE', 'model-versions/delete', { name: 'dn', version: '2' }],
+      ['POST', 'model-versions/transition-stage', { name: 'dn', version: '2', stage: 'None' }],
     ]
     for (const [method, path, fields] of cells) {
       const { status, body } = await call(method, path, { ...fields }, scientist)
@@ -429,7 +462,7 @@ describe('deletion', () => {
     await made('all', 2)
     await moved('all', 2, 'Production')
     await moved('all', 1, 'Production')
-    await done('POST', 'registered-models/alias', { name: 'all', alias: 'a', version: 1 })
+    await done('POST', 'registered-models/alias', { name: 'all', alias: 'a', version: '1' })
     const scientist = tokens['data-scientist']
     expect(
       (await call('DELETE', 'registered-models/delete', { name: 'all' }, scientist)).status,
@@ -493,21 +526,21 @@ describe('sources', () => {
     await server.stop(true)
     expect(asked).toBe(0)
     const absent = [
-      `models:/m-${'0'.repeat(32)}`,
       'models:/src/99',
       'models:/src/Production',
       'models:/src@nobody',
-      'models:/absent/1',
-      `runs:/${'0'.repeat(32)}/model`,
-      'mlflow-artifacts:/versions/absent',
-      'mlflow-artifacts://host/versions/absent/x',
+      'models:/no/1',
     ]
+    absent.push('mlflow-artifacts:/versions/absent', 'mlflow-artifacts://host/versions/absent/x')
     for (const source of absent) {
       const { status, body } = await create(source)
       expect([source, status, body.error_code]).toEqual([source, 404, 'RESOURCE_DOES_NOT_EXIST'])
     }
     const other = { run_id: 'c'.repeat(32), model_id: `m-${'c'.repeat(32)}` }
     const lies: [string, object][] = [
+      [`models:/${other.model_id}`, {}],
+      [`runs:/${other.run_id}/model`, {}],
+      [`runs:/${runId}/nothing`, { model_id: modelId }],
       [`runs:/${runId}/model`, { run_id: other.run_id }],
       ['models:/src/1', { run_id: other.run_id }],
       [`models:/${modelId}`, { model_id: other.model_id }],
@@ -521,10 +554,10 @@ describe('sources', () => {
   test('what lies here is registered, by each kind of source', async () => {
     const folder = `0/${runId}/artifacts/plain`
     await putFiles(relais, folder, { MLmodel: mlModel(), 'model.onnx': identity })
-    await done('POST', 'registered-models/alias', { name: 'src', alias: 'a', version: 1 })
+    await done('POST', 'registered-models/alias', { name: 'src', alias: 'a', version: '1' })
     const { artifact_uri: uri } = await done('GET', 'model-versions/get-download-uri', {
       name: 'src',
-      version: 1,
+      version: '1',
     })
     const cells: [string, object, string?][] = [
       [`models:/${modelId}`, { model_id: modelId }],
@@ -554,13 +587,19 @@ describe('sources', () => {
     await registered('own', { MLmodel: mlModel(), 'model.onnx': identity, 'sub/notes.txt': 'x' })
     const { artifact_uri: uri } = await done('GET', 'model-versions/get-download-uri', {
       name: 'own',
-      version: 1,
+      version: '1',
     })
     expect(uri).toMatch(/^mlflow-artifacts:\/versions\/[\da-f-]{36}$/)
-    const { filesBelow } = await import('../src/registry/files.ts')
-    const rows = await filesBelow(relais.app.foundation.db.read, uri.slice(18))
-    const names = rows.map(({ path }) => path.slice(uri.length - 17))
-    expect(names).toEqual(['MLmodel', 'model.onnx', 'sub/notes.txt'])
+    await putFiles(relais, '9/own', { MLmodel: 'changed', more: 'x' })
+    const list = async (path: string): Promise<string[]> => {
+      const at = `/api/2.0/mlflow-artifacts/artifacts?path=${path}`
+      return (await relais.call('GET', at)).body.files.map((file: any) => file.path)
+    }
+    const path = uri.replace('mlflow-artifacts:/', '')
+    expect(await list(path)).toEqual(['MLmodel', 'model.onnx', 'sub'])
+    expect(await list(`${path}/sub`)).toEqual(['notes.txt'])
+    const kept = await relais.call('GET', `/api/2.0/mlflow-artifacts/artifacts/${path}/MLmodel`)
+    expect(kept.text).toBe(mlModel())
   })
 
   test('the logged model lists the versions that were made of it', async () => {
@@ -570,33 +609,25 @@ describe('sources', () => {
       source: `models:/${modelId}`,
       model_id: modelId,
     })
-    const tags = await relais.app.foundation.db.read.select().from(loggedModelTags)
-    const tag = tags.find(
-      ({ modelId: id, key }) => id === modelId && key === 'mlflow.modelVersions',
-    )
-    expect(JSON.parse(tag!.value)).toContainEqual({ name: 'listed', version: 2 })
-    expect(tag!.value).not.toInclude('"version":1}]')
+    const { model } = await done('GET', `logged-models/${modelId}`)
+    const tag = model.info.tags.find((one: any) => one.key === 'mlflow.modelVersions')
+    expect(JSON.parse(tag.value)).toContainEqual({ name: 'listed', version: 2 })
+    expect(tag.value).not.toInclude('"version":1}]')
   })
 
   test('§21 commit, params, metrics, source and tags come from the run', async () => {
-    const id = 'd'.repeat(32)
-    const folder = await makeRun(relais, id)
+    const tags = [
+      { key: 'mlflow.source.git.commit', value: 'abc123' },
+      { key: 'mlflow.source.name', value: 'train.py' },
+      { key: 'team', value: 'risk' },
+    ]
+    const { id, folder } = await makeRun(call, { run_name: 'calm-run', tags })
     await putFiles(relais, `${folder}/m`, { MLmodel: mlModel(), 'model.onnx': identity })
-    const tag = (key: string, value: string) => ({ runId: id, key, value })
-    const metric = { timestamp: 1, step: 1, modelId: null, datasetName: null, datasetDigest: null }
-    await relais.app.foundation.db.tx(async (tx) => {
-      await tx
-        .insert(runTags)
-        .values([
-          tag('mlflow.source.git.commit', 'abc123'),
-          tag('mlflow.source.name', 'train.py'),
-          tag('team', 'risk'),
-        ])
-      await tx.insert(runParams).values(tag('depth', '3'))
-      await tx.insert(latestMetrics).values([
-        { runId: id, key: 'accuracy', value: 0.9, nan: false, ...metric },
-        { runId: id, key: 'odd', value: 0, nan: true, ...metric },
-      ])
+    const metric = (key: string, value: unknown, step = 1) => ({ key, value, timestamp: 1, step })
+    await done('POST', 'runs/log-batch', {
+      run_id: id,
+      params: [{ key: 'depth', value: '3' }],
+      metrics: [metric('accuracy', 0.9, 2), metric('accuracy', 0.5), metric('odd', 'NaN')],
     })
     await made('lineage')
     await done('POST', 'model-versions/create', { name: 'lineage', source: `runs:/${id}/m` })
@@ -717,12 +748,12 @@ describe('what a version holds', () => {
       ])
     }
     const { status_message: remedy } = (
-      await call('GET', 'model-versions/get', { name: 'ns-sklearn', version: 1 })
+      await call('GET', 'model-versions/get', { name: 'ns-sklearn', version: '1' })
     ).body.model_version
     expect(remedy).toInclude('mlflow.onnx.log_model')
     const name = 'ns-sklearn'
     for (const at of ['Staging', 'Production']) expect((await moved(name, 1, at)).status).toBe(200)
-    await done('POST', 'registered-models/alias', { name, alias: 'a', version: 1 })
+    await done('POST', 'registered-models/alias', { name, alias: 'a', version: '1' })
     const version = '/api/v1/models/ns-sklearn/versions/1'
     for (const query of ['', '?original=true']) {
       const { status, body } = await relais.call('GET', `${version}/model${query}`)

@@ -1,5 +1,6 @@
 // Model versions of MLflow's registry: registered, read, edited, moved between stages.
 import type { Context } from '../core/context.ts'
+import { Fault } from '../core/fault.ts'
 import type { Queries } from '../db/db.ts'
 import type { VersionRow } from '../db/tables.ts'
 import { registerFromSource } from '../promotion/from-source.ts'
@@ -7,12 +8,14 @@ import { promote } from '../promotion/promote.ts'
 import { deleteVersion } from '../registry/deletion.ts'
 import { folderOfVersion } from '../registry/files.ts'
 import { aliasesOf } from '../registry/many.ts'
+import { readModel } from '../registry/models.ts'
+import { findVersion, noVersion } from '../registry/registry.ts'
 import { demandStage, isServed } from '../registry/stages.ts'
-import { readVersion, updateVersion } from '../registry/versions.ts'
+import { updateVersion } from '../registry/versions.ts'
 import type { MlflowParts } from './api.ts'
 import type { Endpoint } from './door.ts'
 import { type Fields, invalid } from './fields.ts'
-import { descriptionIn, keyIn, tagIn, tagsIn, versionIn } from './registry-fields.ts'
+import { descriptionIn, keyIn, nameIn, tagIn, tagsIn, versionIn } from './registry-fields.ts'
 import { optional, pairsOf } from './wire.ts'
 
 /** A version and the name of its model. */
@@ -21,7 +24,10 @@ export interface NamedVersion {
   row: VersionRow
 }
 
-/** Without a status its clients would wait for one, so there always is one. */
+/**
+ * Texts are there also when they are empty, as in MLflow. Without a status its clients would wait for
+ * one, so there always is one.
+ */
 function wireOf({ name, row }: NamedVersion, aliases: readonly string[]): object {
   return {
     name,
@@ -29,12 +35,12 @@ function wireOf({ name, row }: NamedVersion, aliases: readonly string[]): object
     creation_timestamp: row.createdAt,
     last_updated_timestamp: row.updatedAt,
     current_stage: row.stage,
+    description: row.description,
+    run_id: row.runId ?? '',
+    run_link: row.runLink ?? '',
     status: row.status,
     ...optional({
-      description: row.description,
       source: row.source,
-      run_id: row.runId,
-      run_link: row.runLink,
       status_message: row.reason,
       tags: pairsOf(row.tags),
       aliases,
@@ -67,12 +73,12 @@ interface Place {
 }
 
 const placeIn = (fields: Fields): Place => ({
-  name: fields.text('name'),
+  name: nameIn(fields),
   version: versionIn(fields),
 })
 
 async function read(s: MlflowParts, ctx: Context, { name, version }: Place): Promise<VersionRow> {
-  return (await readVersion(s, ctx, name, String(version))).row
+  return findVersion(s.db.read, await readModel(s, ctx, name), version)
 }
 
 async function answer(s: MlflowParts, ctx: Context, place: Place): Promise<object> {
@@ -86,7 +92,7 @@ const textIn = (fields: Fields, name: string): string | undefined =>
   fields.optionalText(name) || undefined
 
 async function create(s: MlflowParts, ctx: Context, fields: Fields): Promise<object> {
-  const name = fields.text('name')
+  const name = nameIn(fields)
   const made = await registerFromSource(s, ctx, {
     name,
     source: fields.text('source'),
@@ -112,15 +118,22 @@ async function transition(s: MlflowParts, ctx: Context, fields: Fields): Promise
   return answer(s, ctx, place)
 }
 
+/** MLflow looks for the version only, so that is what it misses of a model that is not there. */
+const ofVersion = (endpoint: Endpoint): Endpoint => ({
+  ...endpoint,
+  handle: async (ctx, fields, at) => {
+    try {
+      return await endpoint.handle(ctx, fields, at)
+    } catch (error) {
+      if (!(error instanceof Fault) || error.code !== 'model.not-found') throw error
+      const { name, version } = placeIn(fields)
+      throw noVersion(name, version)
+    }
+  },
+})
+
 function versionEndpoints(s: MlflowParts): Endpoint[] {
   return [
-    {
-      method: 'POST',
-      path: 'model-versions/create',
-      need: 'versions:create',
-      action: 'version.create',
-      handle: (ctx, fields) => create(s, ctx, fields),
-    },
     {
       method: 'PATCH',
       path: 'model-versions/update',
@@ -192,6 +205,12 @@ function tagEndpoints(s: MlflowParts): Endpoint[] {
 }
 
 export const modelVersionEndpoints = (s: MlflowParts): Endpoint[] => [
-  ...versionEndpoints(s),
-  ...tagEndpoints(s),
+  {
+    method: 'POST',
+    path: 'model-versions/create',
+    need: 'versions:create',
+    action: 'version.create',
+    handle: (ctx, fields) => create(s, ctx, fields),
+  },
+  ...[...versionEndpoints(s), ...tagEndpoints(s)].map(ofVersion),
 ]

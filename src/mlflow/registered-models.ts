@@ -12,7 +12,15 @@ import type { MlflowParts } from './api.ts'
 import type { Endpoint } from './door.ts'
 import type { Fields } from './fields.ts'
 import { modelVersionWire } from './model-versions.ts'
-import { descriptionIn, keyIn, tagIn, tagsIn, unless, versionIn } from './registry-fields.ts'
+import {
+  descriptionIn,
+  keyIn,
+  nameIn,
+  tagIn,
+  tagsIn,
+  unless,
+  versionIn,
+} from './registry-fields.ts'
 import { optional, pairsOf } from './wire.ts'
 
 /** Models as MLflow's clients read them, in the order given: with aliases and latest versions. */
@@ -49,14 +57,14 @@ async function answer(s: MlflowParts, ctx: Context, name: string): Promise<objec
 }
 
 async function create(s: MlflowParts, ctx: Context, fields: Fields): Promise<object> {
-  const name = fields.text('name')
+  const name = nameIn(fields)
   const [description, tags] = [descriptionIn(fields), tagsIn(fields)]
   await createModel(s, ctx, { name, description, tags })
   return answer(s, ctx, name)
 }
 
 async function latestVersions(s: MlflowParts, ctx: Context, fields: Fields): Promise<object> {
-  const name = fields.text('name')
+  const name = nameIn(fields)
   const asked = fields.texts('stages').map((stage) => demandStage(stage, '/stages'))
   const model = await readModel(s, ctx, name)
   const latest = await latestOf(s.db.read, [model.id])
@@ -82,8 +90,8 @@ function modelEndpoints(s: MlflowParts): Endpoint[] {
       need: 'models:write',
       action: 'model.rename',
       handle: async (ctx, fields) => {
-        const newName = fields.text('new_name')
-        await renameModel(s, ctx, fields.text('name'), newName)
+        const newName = nameIn(fields, 'new_name')
+        await renameModel(s, ctx, nameIn(fields), newName)
         return answer(s, ctx, newName)
       },
     },
@@ -93,7 +101,7 @@ function modelEndpoints(s: MlflowParts): Endpoint[] {
       need: 'models:write',
       action: 'model.update',
       handle: async (ctx, fields) => {
-        const name = fields.text('name')
+        const name = nameIn(fields)
         await updateModel(s, ctx, name, { description: descriptionIn(fields) ?? '' })
         return answer(s, ctx, name)
       },
@@ -104,7 +112,7 @@ function modelEndpoints(s: MlflowParts): Endpoint[] {
       need: 'models:delete',
       action: 'model.delete',
       handle: async (ctx, fields) => {
-        await deleteModel(s, ctx, fields.text('name'), 'mlflow')
+        await deleteModel(s, ctx, nameIn(fields), 'mlflow')
         return {}
       },
     },
@@ -112,7 +120,7 @@ function modelEndpoints(s: MlflowParts): Endpoint[] {
       method: 'GET',
       path: 'registered-models/get',
       need: 'models:read',
-      handle: (ctx, fields) => answer(s, ctx, fields.text('name')),
+      handle: (ctx, fields) => answer(s, ctx, nameIn(fields)),
     },
     ...(['POST', 'GET'] as const).map((method): Endpoint => ({
       method,
@@ -131,7 +139,7 @@ function tagEndpoints(s: MlflowParts): Endpoint[] {
       path: 'registered-models/set-tag',
       ...endpoint,
       handle: async (ctx, fields) => {
-        await updateModel(s, ctx, fields.text('name'), { tags: tagIn(fields) })
+        await updateModel(s, ctx, nameIn(fields), { tags: tagIn(fields) })
         return {}
       },
     },
@@ -140,7 +148,7 @@ function tagEndpoints(s: MlflowParts): Endpoint[] {
       path: 'registered-models/delete-tag',
       ...endpoint,
       handle: async (ctx, fields) => {
-        await updateModel(s, ctx, fields.text('name'), { tags: { [keyIn(fields)]: null } })
+        await updateModel(s, ctx, nameIn(fields), { tags: { [keyIn(fields)]: null } })
         return {}
       },
     },
@@ -149,7 +157,7 @@ function tagEndpoints(s: MlflowParts): Endpoint[] {
 
 function aliasEndpoints(s: MlflowParts): Endpoint[] {
   const path = 'registered-models/alias'
-  const place = (fields: Fields) => ({ name: fields.text('name'), alias: fields.text('alias') })
+  const place = (fields: Fields) => ({ name: nameIn(fields), alias: fields.text('alias') })
   return [
     {
       method: 'POST',

@@ -1,17 +1,25 @@
-// Fields that many calls of MLflow's registry share, within the limits of its own database.
+// Fields that many calls of MLflow's registry share, with its own words for what is wrong.
 import { Fault, type FaultCode } from '../core/fault.ts'
+import { demandKey } from '../tracking/limits.ts'
 import { type Fields, invalid } from './fields.ts'
 
-const most = { key: 250, value: 100_000, description: 5000 }
+const most = { value: 100_000, description: 5000 }
 
-/** A version number, as text or as a number. */
+/** A model's name. One that no model can have is refused before any is looked for. */
+export function nameIn(fields: Fields, field = 'name'): string {
+  const name = fields.text(field)
+  if (name.trim() === '') throw fields.missing(field)
+  if (name === '.' || name === '..') throw fields.misfit(field)
+  if (!/[/:]/.test(name)) return name
+  const message = `Invalid model name '${name.slice(0, 100)}'. Names cannot contain '/' or ':'.`
+  throw invalid(`/${field}`, message)
+}
+
 export function versionIn(fields: Fields): number {
-  if (!fields.has('version')) throw fields.missing('version')
-  try {
-    return fields.integer('version')
-  } catch {
-    throw invalid('/version', "Parameter 'version' must be an integer.")
-  }
+  const text = fields.text('version')
+  if (/^-?\d{1,9}$/.test(text)) return Number(text)
+  const message = `Parameter 'version' must be an integer, got '${text.slice(0, 100)}'.`
+  throw invalid('/version', message)
 }
 
 export function descriptionIn(fields: Fields): string | undefined {
@@ -22,7 +30,7 @@ export function descriptionIn(fields: Fields): string | undefined {
 
 export function keyIn(fields: Fields): string {
   const key = fields.text('key')
-  if (key.length > most.key) throw fields.misfit('key', key)
+  demandKey('key', key)
   return key
 }
 

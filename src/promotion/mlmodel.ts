@@ -20,18 +20,18 @@ const member = (value: unknown, name: string): unknown =>
   isObject(value) && Object.hasOwn(value, name) ? value[name] : undefined
 
 /** MLflow's column types as element types; those that no ONNX input takes are left out. */
-const columnTypes: Readonly<Record<string, string | undefined>> = {
-  boolean: 'bool',
-  integer: 'int32',
-  long: 'int64',
-  float: 'float32',
-  double: 'float64',
-  string: 'string',
-}
+const columnTypes = new Map([
+  ['boolean', 'bool'],
+  ['integer', 'int32'],
+  ['long', 'int64'],
+  ['float', 'float32'],
+  ['double', 'float64'],
+  ['string', 'string'],
+])
 
 function columnOf(spec: unknown): object | null {
   const name = member(spec, 'name')
-  const type = columnTypes[String(member(spec, 'type'))]
+  const type = columnTypes.get(String(member(spec, 'type')))
   if (typeof name !== 'string' || name === '' || type === undefined) return null
   // A column that may be missing is one that may be null, where the type has a null.
   const isOptional = member(spec, 'required') === false && type.startsWith('float')

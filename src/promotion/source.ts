@@ -56,18 +56,22 @@ function folderAt(source: string, artifactUri: string): string {
   return folder
 }
 
-async function findRun(q: Queries, id: string): Promise<RunRow> {
+async function findRun(q: Queries, id: string, { source }: Origin): Promise<RunRow> {
   const [row] = await q.select().from(runs).where(eq(runs.id, id))
-  if (!row) throw new Fault('run.not-found', `Run with id=${id} not found.`)
+  if (!row) throw invalidSource(source, `There is no run ${id.slice(0, 100)}.`)
   return row
 }
 
-async function findLoggedModel(q: Queries, id: string): Promise<LoggedModelRow> {
+async function findLoggedModel(
+  q: Queries,
+  id: string,
+  { source }: Origin,
+): Promise<LoggedModelRow> {
   const [row] = await q
     .select()
     .from(loggedModels)
     .where(and(eq(loggedModels.id, id), isNull(loggedModels.deletedAt)))
-  if (!row) throw new Fault('logged-model.not-found', `Logged model with ID ${id} not found.`)
+  if (!row) throw invalidSource(source, `There is no logged model ${id.slice(0, 100)}.`)
   return row
 }
 
@@ -75,7 +79,7 @@ async function findLoggedModel(q: Queries, id: string): Promise<LoggedModelRow> 
 async function ofLoggedModel(q: Queries, id: string, origin: Origin): Promise<Resolved> {
   const { source, runId, loggedModelId } = origin
   demandSame(source, 'model_id', loggedModelId, id)
-  const { artifactUri, sourceRunId } = await findLoggedModel(q, id)
+  const { artifactUri, sourceRunId } = await findLoggedModel(q, id, origin)
   const folder = folderAt(source, artifactUri)
   return { source, folder, runId: runId ?? sourceRunId ?? undefined, loggedModelId: id }
 }
@@ -103,30 +107,40 @@ async function ofRegisteredModel(s: Registry, ctx: Context, origin: Origin): Pro
   return ofVersion(model, row, origin)
 }
 
+/** The newest model of that name that a run logged; MLflow 3 keeps them beside their runs. */
+async function loggedBy(
+  q: Queries,
+  runId: string,
+  name: string,
+): Promise<LoggedModelRow | undefined> {
+  const [row] = await q
+    .select()
+    .from(loggedModels)
+    .where(
+      and(
+        eq(loggedModels.sourceRunId, runId),
+        eq(loggedModels.name, name),
+        isNull(loggedModels.deletedAt),
+      ),
+    )
+    .orderBy(desc(loggedModels.createdAt))
+    .limit(1)
+  return row
+}
+
 /** `runs:/ID/PATH`: a folder of the run's artifacts, or a logged model of the run by its name. */
 async function ofRun(q: Queries, path: string, origin: Origin): Promise<Resolved> {
   const { source } = origin
   const [id = '', ...rest] = path.split('/')
   const below = demandPath(rest.join('/'))
   demandSame(source, 'run_id', origin.runId, id)
-  const run = await findRun(q, id)
+  const run = await findRun(q, id, origin)
   const folder = `${folderAt(source, run.artifactUri)}/${below}`
-  const found = { source, folder, runId: id, loggedModelId: origin.loggedModelId }
-  if ((await filesBelow(q, folder)).length > 0) return found
-  const [named] = await q
-    .select()
-    .from(loggedModels)
-    .where(
-      and(
-        eq(loggedModels.sourceRunId, id),
-        eq(loggedModels.name, below),
-        isNull(loggedModels.deletedAt),
-      ),
-    )
-    .orderBy(desc(loggedModels.createdAt))
-    .limit(1)
-  if (!named) return found
-  return { ...found, folder: folderAt(source, named.artifactUri), loggedModelId: named.id }
+  const isThere = (await filesBelow(q, folder)).length > 0
+  const logged = isThere ? undefined : await loggedBy(q, id, below)
+  demandSame(source, 'model_id', origin.loggedModelId, logged?.id)
+  const place = logged ? folderAt(source, logged.artifactUri) : folder
+  return { source, folder: place, runId: id, loggedModelId: logged?.id }
 }
 
 /** A folder of a registered version, if the caller may read its model. */
@@ -158,9 +172,10 @@ async function ofArtifacts(
   const { source, runId, loggedModelId } = origin
   const folder = demandPath(path)
   if (folder.startsWith('versions/')) return ofVersionFolder(s, ctx, folder, origin)
+  const q = s.db.read
   const model =
-    loggedModelId === undefined ? undefined : await findLoggedModel(s.db.read, loggedModelId)
-  const run = runId === undefined || model ? undefined : await findRun(s.db.read, runId)
+    loggedModelId === undefined ? undefined : await findLoggedModel(q, loggedModelId, origin)
+  const run = runId === undefined || model ? undefined : await findRun(q, runId, origin)
   const owner = model ?? run
   if (owner && !`${folder}/`.startsWith(`${folderAt(source, owner.artifactUri)}/`)) {
     const field = model ? 'model_id' : 'run_id'
@@ -171,8 +186,8 @@ async function ofArtifacts(
 
 /**
  * Finds the folder that a source names. Nothing is ever fetched: throws `source.invalid` for whatever
- * is not on this server, the `…not-found` of what is not there, `access.denied` for a version of a model
- * that the caller may not read.
+ * is not on this server, `model.not-found` and `version.not-found` for registered ones that are not there,
+ * `access.denied` for a version of a model that the caller may not read.
  */
 export async function resolveSource(s: Registry, ctx: Context, origin: Origin): Promise<Resolved> {
   const { source } = origin

@@ -10,9 +10,9 @@ import { latestOf } from './many.ts'
 import { findModel, findVersion, type Registry } from './registry.ts'
 import { stageNamed } from './stages.ts'
 
-/** §12 and MLflow's rule: 1 to 255 of letters, digits, _ and -, no stage name, `latest` or `v1`. */
+/** §12 and MLflow's rule: 1 to 255 of letters, digits, _ and -; no stage, number, `latest` or `v1`. */
 function demandAlias(alias: string): void {
-  if (!/^[\w-]{1,255}$/.test(alias)) {
+  if (!/^[\p{L}\p{N}_-]{1,255}$/u.test(alias)) {
     throw new Fault('name.invalid', 'Aliases have 1 to 255 letters, digits, _ or -.')
   }
   if (stageNamed(alias) || /^latest$/i.test(alias) || /^v?\d+$/i.test(alias)) {

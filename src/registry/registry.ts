@@ -52,6 +52,9 @@ export async function findModel(q: Queries, name: string): Promise<ModelRow> {
   return row
 }
 
+export const noVersion = (name: string, version: number): Fault =>
+  new Fault('version.not-found', `Model Version (name=${name}, version=${version}) not found.`)
+
 /** The version of that number, deleted ones left out, or `version.not-found`. */
 export async function findVersion(
   q: Queries,
@@ -59,10 +62,7 @@ export async function findVersion(
   version: number,
 ): Promise<VersionRow> {
   const row = await versionRow(q, model.id, version)
-  if (row === null || row.deletedAt !== null) {
-    const which = `(name=${model.name}, version=${version})`
-    throw new Fault('version.not-found', `Model Version ${which} not found.`)
-  }
+  if (row === null || row.deletedAt !== null) throw noVersion(model.name, version)
   return row
 }
 

@@ -1,11 +1,4 @@
 // Calls of MLflow's REST API, and files where its clients would put them.
-import { createHash } from 'node:crypto'
-import { chmodSync, mkdirSync, writeFileSync } from 'node:fs'
-import { dirname } from 'node:path'
-
-import { loggedModels, runs } from '../../src/db/tables.ts'
-import { writeFile } from '../../src/registry/files.ts'
-import { blobPath } from './faults.ts'
 import type { Answer, Relais } from './relais.ts'
 
 export type Call = (
@@ -28,65 +21,40 @@ export function mlflowOf(relais: Relais): Call {
   }
 }
 
-/** Puts files where the artifact door would: blobs in storage, rows in the table. */
+/** Uploads files below a folder, as MLflow's clients do. */
 export async function putFiles(
-  { app, data }: Relais,
+  relais: Relais,
   folder: string,
   files: Record<string, string | Uint8Array>,
 ): Promise<void> {
-  for (const [name, content] of Object.entries(files)) {
-    const bytes = Buffer.from(content as string)
-    const sha256 = createHash('sha256').update(bytes).digest('hex')
-    const path = blobPath(data, sha256)
-    mkdirSync(dirname(path), { recursive: true })
-    writeFileSync(path, bytes, { flag: 'w' })
-    chmodSync(path, 0o600)
-    const file = { path: `${folder}/${name}`, sha256, size: bytes.length, createdBy: 'test' }
-    await app.foundation.db.tx((tx) => writeFile(tx, file))
+  for (const [name, raw] of Object.entries(files)) {
+    const path = `/api/2.0/mlflow-artifacts/artifacts/${folder}/${name}`
+    const { status, text } = await relais.call('PUT', path, { raw })
+    if (status !== 200) throw new Error(`${path}: ${status} ${text}`)
   }
 }
 
-export async function makeRun({ app }: Relais, id: string): Promise<string> {
-  const folder = `0/${id}/artifacts`
-  await app.foundation.db.tx(async (tx) => {
-    await tx.insert(runs).values({
-      id,
-      experimentId: 0,
-      name: 'calm-run',
-      userId: 'ann',
-      status: 'FINISHED',
-      startTime: 1,
-      endTime: 2,
-      artifactUri: `mlflow-artifacts:/${folder}`,
-      createdBy: 'test',
-      deletedAt: null,
-    })
-  })
-  return folder
+const folderOf = (artifactUri: string): string => artifactUri.replace('mlflow-artifacts:/', '')
+
+export interface Place {
+  id: string
+  /** Where its files go. */
+  folder: string
 }
 
-export async function makeLoggedModel(
-  { app }: Relais,
-  model: { id: string; name: string; runId?: string },
-): Promise<string> {
-  const folder = `0/models/${model.id}/artifacts`
-  await app.foundation.db.tx(async (tx) => {
-    await tx.insert(loggedModels).values({
-      id: model.id,
-      experimentId: 0,
-      name: model.name,
-      modelType: null,
-      sourceRunId: model.runId ?? null,
-      artifactUri: `mlflow-artifacts:/${folder}`,
-      status: 'PENDING',
-      statusMessage: null,
-      createdBy: 'test',
-      createdAt: 1,
-      updatedAt: 1,
-      deletedAt: null,
-    })
-  })
-  return folder
+/** Makes a run of the default experiment. */
+export async function makeRun(call: Call, fields: Record<string, unknown> = {}): Promise<Place> {
+  const { body } = await call('POST', 'runs/create', { experiment_id: '0', ...fields })
+  const { run_id: id, artifact_uri: uri } = body.run.info
+  return { id, folder: folderOf(uri) }
+}
+
+/** Makes a logged model of a run, pending as it is when clients register it. */
+export async function makeLoggedModel(call: Call, name: string, runId: string): Promise<Place> {
+  const fields = { experiment_id: '0', name, source_run_id: runId }
+  const { model_id: id, artifact_uri: uri } = (await call('POST', 'logged-models', fields)).body
+    .model.info
+  return { id, folder: folderOf(uri) }
 }
 
 /** An MLmodel with the ONNX flavour; `inputs`: columns or tensors of the signature. */
