@@ -201,6 +201,7 @@ export const { loggedModels, loggedModelParams, loggedModelTags, loggedModelMetr
 
 export type ModelRow = typeof models.$inferSelect
 export type VersionRow = typeof versions.$inferSelect
+export type AliasRow = typeof aliases.$inferSelect
 export type AuditRow = typeof audit.$inferSelect
 export type TokenRow = typeof tokens.$inferSelect
 export type ExperimentRow = typeof experiments.$inferSelect
