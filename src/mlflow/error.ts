@@ -21,6 +21,7 @@ const byCode: Partial<Record<FaultCode, string>> = {
   'route.not-found': 'ENDPOINT_NOT_FOUND',
   'inference.failed': 'BAD_REQUEST',
   'model.exists': 'RESOURCE_ALREADY_EXISTS',
+  'experiment.exists': 'RESOURCE_ALREADY_EXISTS',
   'request.page-token': 'INVALID_PARAMETER_VALUE',
   'storage.full': 'RESOURCE_EXHAUSTED',
 }
