@@ -2,11 +2,12 @@
 import type { Door } from '../http/server.ts'
 import type { Promotion } from '../promotion/promotion.ts'
 import { apiDoor, type Endpoint } from './door.ts'
+import { searchEndpoints } from './search.ts'
 
 /** What the endpoints hand to the verbs. */
 export type MlflowParts = Promotion
 
-const endpointsOf = (_s: MlflowParts): Endpoint[] => []
+const endpointsOf = (s: MlflowParts): Endpoint[] => [...searchEndpoints(s)]
 
 export function mlflowDoor(s: MlflowParts): Door {
   return apiDoor({ access: s.access, endpoints: endpointsOf(s), maxBody: s.config['max-body'] })
