@@ -2,12 +2,20 @@
 import type { Door } from '../http/server.ts'
 import type { Promotion } from '../promotion/promotion.ts'
 import { apiDoor, type Endpoint } from './door.ts'
+import { experimentEndpoints } from './experiments.ts'
+import { loggedModelEndpoints } from './logged-models.ts'
+import { runEndpoints } from './runs.ts'
 import { searchEndpoints } from './search.ts'
 
 /** What the endpoints hand to the verbs. */
 export type MlflowParts = Promotion
 
-const endpointsOf = (s: MlflowParts): Endpoint[] => [...searchEndpoints(s)]
+const endpointsOf = (s: MlflowParts): Endpoint[] => [
+  ...experimentEndpoints(s),
+  ...runEndpoints(s),
+  ...loggedModelEndpoints(s),
+  ...searchEndpoints(s),
+]
 
 export function mlflowDoor(s: MlflowParts): Door {
   return apiDoor({ access: s.access, endpoints: endpointsOf(s), maxBody: s.config['max-body'] })

@@ -17,8 +17,8 @@ export interface Endpoint {
   need: Right
   /** The audit's name for what is tried, on endpoints that change something. */
   action?: string
-  /** Returns the members of the answer; nothing to say is `{}`. */
-  handle: (ctx: Exchange, fields: Fields, at: Record<string, string>) => Promise<object>
+  /** Returns the members of the answer; nothing is answered as `{}`. */
+  handle: (ctx: Exchange, fields: Fields, at: Record<string, string>) => Promise<object | void>
 }
 
 export const apiPrefixes = ['/api/2.0/mlflow/', '/ajax-api/2.0/mlflow/'] as const
@@ -92,7 +92,7 @@ export function apiDoor({ access, endpoints, maxBody }: ApiDoorOptions): Door {
       const { endpoint, at } = find(exchange)
       await access.require(exchange, endpoint.need, undefined, endpoint.action)
       const fields = await fieldsOf(exchange, maxBody)
-      return exchange.seal(JSON.stringify(await endpoint.handle(exchange, fields, at)))
+      return exchange.seal(JSON.stringify((await endpoint.handle(exchange, fields, at)) ?? {}))
     },
     refuse: apiError,
   }

@@ -62,12 +62,13 @@ export class Fields {
     throw this.misfit(name, value)
   }
 
-  /** A number, or one of the words in which JSON carries those it cannot write. */
+  /** A number or its text, which may be one of the words for those that JSON cannot write. */
   number(name: string): number {
     const value = this.raw(name)
     if (value === undefined) throw this.missing(name)
     if (typeof value === 'number') return value
-    if (value === 'NaN' || value === 'Infinity' || value === '-Infinity') return Number(value)
+    const number = typeof value === 'string' && value.trim() !== '' ? Number(value) : Number.NaN
+    if (!Number.isNaN(number) || value === 'NaN') return number
     throw this.misfit(name, value)
   }
 
@@ -84,6 +85,15 @@ export class Fields {
   choice<T extends string>(name: string, words: readonly T[], absent: T): T {
     const value = this.raw(name) ?? absent
     const found = words.find((word) => word === value)
+    if (found === undefined) throw this.misfit(name, value)
+    return found
+  }
+
+  /** One of some words, or its place among them counted from 1, as protobuf numbers them. */
+  numbered<T extends string>(name: string, words: readonly T[], prefix = ''): T | undefined {
+    const value = this.raw(name)
+    if (value === undefined) return undefined
+    const found = words.find((word, at) => value === `${prefix}${word}` || value === at + 1)
     if (found === undefined) throw this.misfit(name, value)
     return found
   }

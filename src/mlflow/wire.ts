@@ -21,7 +21,7 @@ export const pairsOf = (map: Readonly<Record<string, string>>): { key: string; v
   Object.entries(map).map(([key, value]) => ({ key, value }))
 
 /** A list as it is, or nothing when it is empty; JSON leaves undefined members out. */
-const some = <T>(list: T[]): T[] | undefined => (list.length > 0 ? list : undefined)
+export const some = <T>(list: T[]): T[] | undefined => (list.length > 0 ? list : undefined)
 
 const pairsWire = (pairs: readonly Pair[]): Pair[] | undefined =>
   some(pairs.map(({ key, value }) => ({ key, value })))
