@@ -117,7 +117,7 @@ export interface Data {
     name: string
     user: string
     status: string
-    start: number | null
+    start: number
     end: number | null
     artifact_uri: string
     deleted: boolean
@@ -186,7 +186,7 @@ function runsOf(r: Random, tags: () => Tags, datasets: Data['datasets']): Data['
       name,
       user: r.pick(users),
       status: r.pick(statuses),
-      start: r.chance(0.1) ? null : r.pick(times),
+      start: r.pick(times),
       end: r.chance(0.3) ? null : r.pick(times),
       artifact_uri: `mlflow-artifacts:/${experiment}/${id}/artifacts`,
       deleted: r.chance(0.2),
@@ -223,7 +223,8 @@ function loggedModelsOf(
         const dataset = r.chance(0.3) ? null : r.pick(data.datasets)
         return {
           key,
-          value: r.pick(metricValues),
+          // MLflow's server cannot answer with a logged model that measured NaN.
+          value: r.pick(metricValues.filter((one) => one !== 'NaN')),
           timestamp: r.pick([1, 2]),
           step,
           run: r.pick(data.runs).id,

@@ -346,9 +346,9 @@ function moreOf(r: Random, entity: Entity): Partial<Query['body']> {
   const within = { experiment_ids: r.pick([['0'], ['0', '1', '2'], ['1', '2'], ['0', '1', '99']]) }
   switch (entity) {
     case 'experiments':
-      return { view_type: r.pick(views) }
+      return { view: r.pick(views) }
     case 'runs':
-      return { ...within, run_view_type: r.pick(views) }
+      return { ...within, view: r.pick(views) }
     case 'logged-models':
       return {
         ...within,

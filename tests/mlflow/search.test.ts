@@ -1,5 +1,5 @@
-// The same random searches at MLflow's server and at ours: the same ids in the same order on the same
-// pages, and the same verdict on filters that are malformed. SEARCH_SEED repeats a run.
+// The same random searches at MLflow's stores and at our server: the same ids in the same order, in
+// small pages here, and the same verdict on filters that are malformed. SEARCH_SEED repeats a run.
 import { afterAll, beforeAll, describe, expect, test } from 'bun:test'
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
@@ -12,22 +12,29 @@ import { entities, type Entity, makeQueries, type Query } from './search-queries
 
 const count = Number(process.env.SEARCH_COUNT ?? 2000)
 const seed = Number(process.env.SEARCH_SEED ?? Date.now() % 1_000_000)
-const mostPages = 4
+const mostPages = 5
 
-interface Found {
+interface Theirs {
+  error?: string
+  ids?: string[]
+}
+
+interface Ours {
   error?: string
   pages?: string[][]
+  /** Is there a further page? */
+  more?: boolean
 }
 
 const folder = mkdtempSync(join(tmpdir(), 'relais-search-'))
 let relais: Relais
-let queries: Query[]
-let theirs: Found[]
-let ours: Found[]
+let queries: Query[] = []
+let theirs: Theirs[] = []
+const ours: Ours[] = []
 
 const places: Record<
   Entity,
-  { method: string; path: string; member: string; id: (one: any) => string }
+  { method: 'GET' | 'POST'; path: string; member: string; id: (one: any) => string }
 > = {
   experiments: {
     method: 'POST',
@@ -56,32 +63,38 @@ const places: Record<
   },
 }
 
-async function ask({ entity, body }: Query): Promise<Found> {
-  const { method, path, member, id } = places[entity]
-  const url = `/api/2.0/mlflow/${path}/search`
-  const pages: string[][] = []
-  const sent = { ...body }
-  while (pages.length < mostPages) {
-    const query = new URLSearchParams()
-    for (const [name, value] of Object.entries(sent)) {
-      for (const one of [value].flat()) query.append(name, String(one))
-    }
-    const answer =
-      method === 'GET'
-        ? await relais.call(method, `${url}?${query}`)
-        : await relais.call(method, url, { body: sent })
-    if (answer.status >= 500) throw new Error(`${JSON.stringify(body)}: ${answer.text}`)
-    if (answer.status !== 200) return { error: answer.text }
-    pages.push((answer.body[member] ?? []).map(id))
-    const next = answer.body.next_page_token as string | undefined
-    if (next === undefined) break
-    sent.page_token = next
+const queryOf = (fields: object): string => {
+  const query = new URLSearchParams()
+  for (const [name, value] of Object.entries(fields)) {
+    for (const one of [value].flat()) query.append(name, String(one))
   }
-  return { pages }
+  return `?${query}`
+}
+
+/** The first pages of a search here. */
+async function ask({ entity, body }: Query): Promise<Ours> {
+  const { method, path, member, id } = places[entity]
+  const pages: string[][] = []
+  let next: string | undefined
+  do {
+    const { view, ...rest } = body
+    const fields = {
+      ...rest,
+      ...(view !== undefined && { view_type: view, run_view_type: view }),
+      ...(next !== undefined && { page_token: next }),
+    }
+    const url = `/api/2.0/mlflow/${path}/search${method === 'GET' ? queryOf(fields) : ''}`
+    const answer = await relais.call(method, url, method === 'GET' ? {} : { body: fields })
+    if (answer.status >= 500) throw new Error(`${JSON.stringify(body)}: ${answer.text}`)
+    if (answer.status !== 200) return { error: answer.body.message }
+    pages.push((answer.body[member] ?? []).map(id))
+    next = answer.body.next_page_token
+  } while (next !== undefined && pages.length < mostPages)
+  return { pages, more: next !== undefined }
 }
 
 /** MLflow's answers, from a process that ends when it has them all. */
-async function askMlflow(): Promise<Found[]> {
+async function askMlflow(): Promise<Theirs[]> {
   const python = await pythonWith(join(import.meta.dir, 'requirements.txt'))
   const child = Bun.spawn([python, join(import.meta.dir, 'search.py'), folder], {
     env: { PATH: process.env.PATH ?? '', HOME: folder },
@@ -90,7 +103,15 @@ async function askMlflow(): Promise<Found[]> {
   })
   const [words, code] = await Promise.all([child.stderr.text(), child.exited])
   if (code !== 0) throw new Error(words.slice(-3000))
-  return JSON.parse(readFileSync(join(folder, 'answers.json'), 'utf8')) as Found[]
+  return JSON.parse(readFileSync(join(folder, 'answers.json'), 'utf8')) as Theirs[]
+}
+
+/** The pages that these ids make. */
+function pagesOf(ids: readonly string[], size: number): Ours {
+  const pages = Array.from({ length: Math.max(1, Math.ceil(ids.length / size)) }, (_, at) =>
+    ids.slice(at * size, (at + 1) * size),
+  )
+  return { pages: pages.slice(0, mostPages), more: pages.length > mostPages }
 }
 
 beforeAll(async () => {
@@ -102,7 +123,6 @@ beforeAll(async () => {
   const asked = askMlflow()
   relais = await startRelais()
   await seedRelais(relais.app.foundation.db, data)
-  ours = []
   for (const query of queries) ours.push(await ask(query))
   theirs = await asked
 }, 600_000)
@@ -111,44 +131,41 @@ afterAll(async () => {
   rmSync(folder, { recursive: true, force: true })
 })
 
+/** Where the verdicts differ on purpose, and why. */
+const differences: { reason: string; applies: (query: Query, theirs: string) => boolean }[] = []
+
+const shown = (at: number): string =>
+  JSON.stringify({ query: queries[at], ours: ours[at], theirs: theirs[at] })
+
 describe.each([...entities])('%s:', (entity) => {
-  const pairs = () => [...queries.entries()].filter(([, query]) => query.entity === entity)
+  const own = (): number[] =>
+    [...queries.keys()].filter((at) => queries[at]?.entity === entity)
 
-  test('the same pages where both answer', () => {
-    const wrong = pairs().filter(
-      ([at]) => ours[at]!.pages && theirs[at]!.pages && !Bun.deepEquals(ours[at], theirs[at]),
-    )
-    for (const [at, query] of wrong.slice(0, 5))
-      console.log(JSON.stringify({ query, ours: ours[at], theirs: theirs[at] }))
-    expect(wrong.length).toBe(0)
+  test('the same ids in the same order, page by page', () => {
+    const wrong = own().filter((at) => {
+      const [here, there] = [ours[at], theirs[at]]
+      const size = queries[at]?.body.max_results ?? 1
+      return here?.pages && there?.ids && !Bun.deepEquals(here, pagesOf(there.ids, size))
+    })
+    expect(wrong.map(shown).slice(0, 5)).toEqual([])
   })
 
-  test('the same verdict', () => {
-    const wrong = pairs().filter(
-      ([at]) => (ours[at]!.error === undefined) !== (theirs[at]!.error === undefined),
-    )
-    for (const [at, query] of wrong.slice(0, 60))
-      console.log(
-        JSON.stringify(query.body.filter),
-        JSON.stringify(query.body.order_by),
-        'ours',
-        ours[at]!.error ?? 'ok',
-        'theirs',
-        theirs[at]!.error?.slice(0, 200) ?? 'ok',
-      )
-    expect(wrong.length).toBe(0)
+  test('the same verdict, but for the differences listed', () => {
+    const wrong = own().filter((at) => {
+      const isSame = (ours[at]?.error === undefined) === (theirs[at]?.error === undefined)
+      const query = queries[at] as Query
+      return !isSame && !differences.some((one) => one.applies(query, theirs[at]?.error ?? ''))
+    })
+    if (process.env.VERBOSE) for (const at of wrong) console.log(JSON.stringify(queries[at]!.body.filter), JSON.stringify(queries[at]!.body.order_by), 'OURS', ours[at]!.error ?? 'ok', 'THEIRS', theirs[at]!.error ?? 'ok')
+    expect(wrong.map(shown).slice(0, 5)).toEqual([])
   })
 
-  test('the searches are worth their name', () => {
-    const found = pairs().map(([at]) => ours[at]!)
-    console.log(
-      entity,
-      'errors',
-      found.filter((f) => f.error).length,
-      'nonempty',
-      found.filter(({ pages }) => pages?.[0]?.length).length,
-      'several pages',
-      found.filter(({ pages }) => (pages?.length ?? 0) > 1).length,
-    )
+  test('the searches are worth their time: many find rows, many pages, many are refused', () => {
+    const found = own().map((at) => ours[at])
+    const share = (holds: (one: Ours) => unknown): number =>
+      found.filter((one) => one && holds(one)).length / found.length
+    expect(share(({ pages }) => pages?.[0]?.length)).toBeGreaterThan(0.3)
+    expect(share(({ pages }) => (pages?.length ?? 0) > 1)).toBeGreaterThan(0.15)
+    expect(share(({ error }) => error)).toBeGreaterThan(0.05)
   })
 })
