@@ -62,7 +62,8 @@ function decode(token: string, mark: string, count: number): Value[] {
   }
   if (!Array.isArray(content)) throw badToken()
   const [found, ...values] = content as unknown[]
-  if (found !== mark || values.length !== count || !values.every(isValue)) throw badToken()
+  const isSound = found === mark && values.length === count && values.every(isValue)
+  if (!isSound || encode(mark, values) !== token) throw badToken()
   return values
 }
 

@@ -379,17 +379,15 @@ export async function seedRelais(db: Db, data: Data): Promise<void> {
     }
     for (const m of data.models) {
       const times = { createdAt: m.created, updatedAt: m.updated, deletedAt: null }
-      await tx
-        .insert(t.models)
-        .values({
-          id: `id ${m.name}`,
-          name: m.name,
-          description: '',
-          tags: m.tags,
-          nextVersion: 99,
-          ...by,
-          ...times,
-        })
+      await tx.insert(t.models).values({
+        id: `id ${m.name}`,
+        name: m.name,
+        description: '',
+        tags: m.tags,
+        nextVersion: 99,
+        ...by,
+        ...times,
+      })
     }
     for (const v of data.versions) {
       await tx.insert(t.versions).values({

@@ -18,6 +18,8 @@ export type Entity = (typeof entities)[number]
 
 export interface Query {
   entity: Entity
+  /** Was something done to the filter that may break it? */
+  damaged: boolean
   body: {
     filter?: string
     order_by?: unknown[]
@@ -79,8 +81,8 @@ const textOf =
       const list = Array.from({ length: 1 + r.below(4) }, () => quoted(r, plain()))
       return `${r.pick([' IN ', ' NOT IN ', ' in ', ' IN'])}(${list.join(r.pick([', ', ',']))})`
     }
-    const operator = r.pick(equal)
-    const value = operator.endsWith('LIKE') ? pattern(r, values(r)) : values(r)
+    const operator = r.pick([...equal, 'like', 'ilike'])
+    const value = /like$/i.test(operator) ? pattern(r, values(r)) : values(r)
     return `${spaced(r, operator)}${quoted(r, value, onlySingle)}`
   }
 
@@ -371,10 +373,12 @@ export function makeQueries(r: Random, data: Data, count: number): Query[] {
         clauseOf(r, kinds[entity], entity),
       )
       const filter = clauses.join(r.pick([' AND ', ' and ', '  AND\n']))
+      const damaged = r.chance(0.2)
       return {
         entity,
+        damaged,
         body: {
-          filter: r.chance(0.2) ? damage(r, filter) : filter,
+          filter: damaged ? damage(r, filter) : filter,
           order_by: r.chance(0.6) ? orderOf(r, entity) : [],
           max_results: r.pick([1, 2, 3, 5, 10, 20, 100]),
           ...moreOf(r, entity),

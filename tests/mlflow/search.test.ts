@@ -5,6 +5,7 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 
+import { parseFilter } from '../../src/search/filter.ts'
 import { pythonWith } from '../support/python.ts'
 import { type Relais, startRelais } from '../support/relais.ts'
 import { makeData, Random, seedRelais } from './search-data.ts'
@@ -12,7 +13,7 @@ import { entities, type Entity, makeQueries, type Query } from './search-queries
 
 const count = Number(process.env.SEARCH_COUNT ?? 2000)
 const seed = Number(process.env.SEARCH_SEED ?? Date.now() % 1_000_000)
-const mostPages = 5
+const mostPages = 3
 
 interface Theirs {
   error?: string
@@ -131,15 +132,71 @@ afterAll(async () => {
   rmSync(folder, { recursive: true, force: true })
 })
 
-/** Where the verdicts differ on purpose, and why. */
-const differences: { reason: string; applies: (query: Query, theirs: string) => boolean }[] = []
+interface Difference {
+  reason: string
+  /** Which of the two refuses. */
+  refuses: 'ours' | 'theirs'
+  applies: (query: Query, error: string) => boolean
+}
+
+/** More clauses than ANDs can join. */
+const lacksAnd = ({ body: { filter = '' } }: Query): boolean =>
+  parseFilter(filter).length > (filter.match(/\band\b/gi)?.length ?? 0) + 1
+
+/** Where the verdicts differ on purpose; all but the first two are about damaged filters. */
+const differences: Difference[] = [
+  {
+    reason:
+      'a key twice in an order is refused everywhere; MLflow takes it in two searches of five',
+    refuses: 'ours',
+    applies: (_, error) => error.includes('duplicate fields'),
+  },
+  {
+    reason:
+      'operators may be in lower case everywhere; MLflow refuses some of them for experiments',
+    refuses: 'theirs',
+    applies: ({ entity, body }) => entity === 'experiments' && /\bi?like\b/.test(body.filter ?? ''),
+  },
+  {
+    reason: 'a filter of spaces alone is none',
+    refuses: 'theirs',
+    applies: ({ body }) => body.filter?.trim() === '',
+  },
+  {
+    reason: 'NOT NULL is two words however many spaces are between',
+    refuses: 'theirs',
+    applies: ({ damaged, body }) => damaged && /not\s\s+null/i.test(body.filter ?? ''),
+  },
+  {
+    reason: 'an AND may always lack; MLflow then takes some keys for longer than they are',
+    refuses: 'theirs',
+    applies: (query) => query.damaged && lacksAnd(query),
+  },
+  {
+    reason:
+      'a key is words, or anything in quotes; MLflow takes empty ones and such with signs at the end',
+    refuses: 'ours',
+    applies: ({ damaged, body }, error) =>
+      damaged && (error.includes('cannot be read') || /["'`]\w/.test(body.filter ?? '')),
+  },
+  {
+    reason:
+      'values of a list are separated by commas; MLflow reads it as Python, which joins neighbours',
+    refuses: 'ours',
+    applies: ({ damaged }, error) => damaged && error.includes('ill-formed list'),
+  },
+  {
+    reason: 'logged models have the grammar of all the others; MLflow parses theirs more loosely',
+    refuses: 'ours',
+    applies: ({ damaged, entity }) => damaged && entity === 'logged-models',
+  },
+]
 
 const shown = (at: number): string =>
   JSON.stringify({ query: queries[at], ours: ours[at], theirs: theirs[at] })
 
 describe.each([...entities])('%s:', (entity) => {
-  const own = (): number[] =>
-    [...queries.keys()].filter((at) => queries[at]?.entity === entity)
+  const own = (): number[] => [...queries.keys()].filter((at) => queries[at]?.entity === entity)
 
   test('the same ids in the same order, page by page', () => {
     const wrong = own().filter((at) => {
@@ -153,10 +210,13 @@ describe.each([...entities])('%s:', (entity) => {
   test('the same verdict, but for the differences listed', () => {
     const wrong = own().filter((at) => {
       const isSame = (ours[at]?.error === undefined) === (theirs[at]?.error === undefined)
-      const query = queries[at] as Query
-      return !isSame && !differences.some((one) => one.applies(query, theirs[at]?.error ?? ''))
+      if (isSame) return false
+      const refuses = theirs[at]?.error === undefined ? 'ours' : 'theirs'
+      const error = ours[at]?.error ?? theirs[at]?.error ?? ''
+      return !differences.some(
+        (one) => one.refuses === refuses && one.applies(queries[at] as Query, error),
+      )
     })
-    if (process.env.VERBOSE) for (const at of wrong) console.log(JSON.stringify(queries[at]!.body.filter), JSON.stringify(queries[at]!.body.order_by), 'OURS', ours[at]!.error ?? 'ok', 'THEIRS', theirs[at]!.error ?? 'ok')
     expect(wrong.map(shown).slice(0, 5)).toEqual([])
   })
 
