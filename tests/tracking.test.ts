@@ -153,7 +153,13 @@ describe('experiments:', () => {
     ['POST', 'create', { name: 5 }, 400, /Invalid value 5 for parameter 'name' supplied/],
     ['POST', 'create', { name: 'Default' }, 400, /Experiment\(name=Default\) already exists/],
     ['POST', 'create', { name: long(501) }, 400, /exceeds the maximum length of 500/],
-    ['POST', 'create', { name: 'x', tags: [{ value: 'v' }] }, 400, /Missing value.*'tags\[0\]\.key'/],
+    [
+      'POST',
+      'create',
+      { name: 'x', tags: [{ value: 'v' }] },
+      400,
+      /Missing value.*'tags\[0\]\.key'/,
+    ],
     ['POST', 'create', { name: 'x', tags: [{ key: 'a//b' }] }, 400, /Invalid value "a\/\/b"/],
     ['POST', 'create', { name: 'x', tags: [{ key: 'a' }, { key: 'a' }] }, 400, /Duplicate tag/],
     ['GET', 'get', {}, 400, /Missing value for required parameter 'experiment_id'/],
@@ -548,11 +554,23 @@ describe('metrics:', () => {
     [{ value: 1, timestamp: 1 }, /Missing value for required parameter '(metrics\[0\]\.)?key'/],
     [{ key: 'm', timestamp: 1 }, /Missing value for required parameter '(metrics\[0\]\.)?value'/],
     [{ key: 'm', value: 1 }, /Missing value for required parameter '(metrics\[0\]\.)?timestamp'/],
-    [{ key: 'm', value: 'x', timestamp: 1 }, /Invalid value 'x' for parameter '(metrics\[0\]\.)?value'/],
-    [{ key: 'm', value: '', timestamp: 1 }, /Invalid value '' for parameter '(metrics\[0\]\.)?value'/],
-    [{ key: 'm', value: true, timestamp: 1 }, /Invalid value true for parameter '(metrics\[0\]\.)?value'/],
+    [
+      { key: 'm', value: 'x', timestamp: 1 },
+      /Invalid value 'x' for parameter '(metrics\[0\]\.)?value'/,
+    ],
+    [
+      { key: 'm', value: '', timestamp: 1 },
+      /Invalid value '' for parameter '(metrics\[0\]\.)?value'/,
+    ],
+    [
+      { key: 'm', value: true, timestamp: 1 },
+      /Invalid value true for parameter '(metrics\[0\]\.)?value'/,
+    ],
     [{ key: 'm', value: 1, timestamp: -1 }, /Invalid value -1 for parameter .*timestamp/],
-    [{ key: 'm', value: 1, timestamp: 1.5 }, /Invalid value 1.5 for parameter '(metrics\[0\]\.)?timestamp'/],
+    [
+      { key: 'm', value: 1, timestamp: 1.5 },
+      /Invalid value 1.5 for parameter '(metrics\[0\]\.)?timestamp'/,
+    ],
     [{ ...metric('m', 1, 1), model_id: 'm-none' }, /Logged model with ID 'm-none' not found/],
   ]
   for (const [body, message] of refusals) {
@@ -610,7 +628,10 @@ describe('lineage:', () => {
 
   const refusals: [object, RegExp][] = [
     [{}, /Missing value for required parameter 'datasets\[0\]\.dataset'/],
-    [{ dataset: { ...dataset('n'), digest: '' } }, /Missing value for required parameter 'datasets\[0\]\.dataset\.digest'/],
+    [
+      { dataset: { ...dataset('n'), digest: '' } },
+      /Missing value for required parameter 'datasets\[0\]\.dataset\.digest'/,
+    ],
     [{ dataset: dataset(long(501)) }, /'name' exceeds the maximum length of 500/],
     [{ dataset: dataset('n', { digest: long(37) }) }, /'digest' exceeds/],
     [{ dataset: dataset('n', { source: long(65_536) }) }, /'source' exceeds/],

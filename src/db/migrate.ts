@@ -7,9 +7,18 @@ import start from '../../migrations/sqlite/0000_start.sql' with { type: 'text' }
 import auditAppendOnly from '../../migrations/sqlite/0001_audit_append_only.sql' with { type: 'text' }
 import tracking from '../../migrations/sqlite/0002_tracking.sql' with { type: 'text' }
 import defaultExperiment from '../../migrations/sqlite/0003_default_experiment.sql' with { type: 'text' }
+import search from '../../migrations/sqlite/0004_search.sql' with { type: 'text' }
+import tagTriggers from '../../migrations/sqlite/0005_tag_triggers.sql' with { type: 'text' }
 
 /** In order; a released one is never edited. `PRAGMA user_version` counts those applied. */
-const migrations: readonly string[] = [start, auditAppendOnly, tracking, defaultExperiment]
+const migrations: readonly string[] = [
+  start,
+  auditAppendOnly,
+  tracking,
+  defaultExperiment,
+  search,
+  tagTriggers,
+]
 
 export const schemaVersion = migrations.length
 

@@ -76,13 +76,48 @@ function makeVersions(kit: Kit, models: ReturnType<typeof makeModels>) {
       kit.index('versions_stage').on(t.modelId, t.stage),
       kit.index('versions_sha256').on(t.sha256),
       kit.index('versions_original_sha256').on(t.originalSha256),
+      kit.index('versions_updated').on(t.updatedAt),
+      kit.index('versions_created').on(t.createdAt),
+      kit.index('versions_run').on(t.runId),
     ],
   )
 }
 
+/**
+ * The tags of models and versions once more, a row each, so that a search finds them by an index.
+ * Triggers in the migration fill these from the JSON columns; nothing else writes here.
+ */
+function tagTables(kit: Kit) {
+  const modelTags = kit.table(
+    'model_tags',
+    {
+      modelId: kit.text('model_id').notNull(),
+      key: kit.text('key').notNull(),
+      value: kit.text('value').notNull(),
+    },
+    (t) => [
+      kit.primaryKey({ columns: [t.modelId, t.key] }),
+      kit.index('model_tags_key').on(t.key, t.value),
+    ],
+  )
+  const versionTags = kit.table(
+    'version_tags',
+    {
+      versionId: kit.text('version_id').notNull(),
+      key: kit.text('key').notNull(),
+      value: kit.text('value').notNull(),
+    },
+    (t) => [
+      kit.primaryKey({ columns: [t.versionId, t.key] }),
+      kit.index('version_tags_key').on(t.key, t.value),
+    ],
+  )
+  return { modelTags, versionTags }
+}
+
 function modelTables(kit: Kit) {
   const models = makeModels(kit)
-  return { models, versions: makeVersions(kit, models) }
+  return { models, versions: makeVersions(kit, models), ...tagTables(kit) }
 }
 
 function stageTables(kit: Kit) {
@@ -194,6 +229,7 @@ export const makeTables = (kit: Kit) => ({
 export const tables = makeTables(sqliteKit)
 export const { models, versions, stages, transitions, lives, aliases, tokens, audit, idempotency } =
   tables
+export const { modelTags, versionTags } = tables
 export const { experiments, experimentTags, runs, runParams, runTags, runMetrics, latestMetrics } =
   tables
 export const { datasets, runDatasets, runModels, files } = tables

@@ -8,6 +8,7 @@ import { loggedModelEndpoints } from './logged-models.ts'
 import { modelVersionEndpoints } from './model-versions.ts'
 import { registeredModelEndpoints } from './registered-models.ts'
 import { runEndpoints } from './runs.ts'
+import { searchEndpoints } from './search.ts'
 
 /** What the endpoints hand to the verbs. */
 export type MlflowParts = Promotion
@@ -19,6 +20,7 @@ const endpointsOf = (s: MlflowParts): Endpoint[] => [
   ...registeredModelEndpoints(s),
   ...modelVersionEndpoints(s),
   ...artifactEndpoints(s),
+  ...searchEndpoints(s),
 ]
 
 export function mlflowDoor(s: MlflowParts): Door {

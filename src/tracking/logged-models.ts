@@ -44,9 +44,7 @@ const viewOf = async (q: Queries, row: LoggedModelRow): Promise<LoggedModelView>
 function demandName(name: string): void {
   if (!/[/:.%"']/.test(name) && name !== '') return
   const shown = JSON.stringify(name.slice(0, 100))
-  throw refused(
-    `Invalid model name (${shown}) provided: it may not be empty nor hold / : . % " '`,
-  )
+  throw refused(`Invalid model name (${shown}) provided: it may not be empty nor hold / : . % " '`)
 }
 
 function soundPairs(what: string, pairs: readonly Pair[], most: number): Pair[] {
