@@ -155,13 +155,22 @@ const registryProbes: Probe[] = [
   ...mlflow('versions:create', 'POST model-versions/create', 400),
   ...mlflow('models:write', 'PATCH model-versions/update', 400),
   ...mlflow('stage:Production', 'POST model-versions/transition-stage', 404, {
-    body: { name: 'm', version: 99, stage: 'Production' },
+    body: { name: 'm', version: '99', stage: 'Production' },
   }),
   ...mlflow('models:delete', 'DELETE model-versions/delete', 400),
   ...mlflow('models:read', 'GET model-versions/get?name=m&version=1', 200),
   ...mlflow('models:read', 'GET model-versions/get-download-uri?name=m&version=1', 200),
   ...mlflow('models:write', 'POST model-versions/set-tag', 400),
   ...mlflow('models:write', 'DELETE model-versions/delete-tag', 400),
+  ...mlflow('runs:read', 'GET experiments/search', 200),
+  ...['experiments/search', 'runs/search'].flatMap((path) =>
+    mlflow('runs:read', `POST ${path}`, 200),
+  ),
+  ...['experiments/search-datasets', 'logged-models/search'].flatMap((path) =>
+    mlflow('runs:read', `POST ${path}`, 400),
+  ),
+  ...mlflow('models:read', 'GET registered-models/search', 200),
+  ...mlflow('models:read', 'GET model-versions/search', 200),
 ]
 
 const probes: Probe[] = [

@@ -9,6 +9,7 @@ import tracking from '../../migrations/sqlite/0002_tracking.sql' with { type: 't
 import defaultExperiment from '../../migrations/sqlite/0003_default_experiment.sql' with { type: 'text' }
 import search from '../../migrations/sqlite/0004_search.sql' with { type: 'text' }
 import tagTriggers from '../../migrations/sqlite/0005_tag_triggers.sql' with { type: 'text' }
+import datasetOrder from '../../migrations/sqlite/0006_dataset_order.sql' with { type: 'text' }
 
 /** In order; a released one is never edited. `PRAGMA user_version` counts those applied. */
 const migrations: readonly string[] = [
@@ -18,6 +19,7 @@ const migrations: readonly string[] = [
   defaultExperiment,
   search,
   tagTriggers,
+  datasetOrder,
 ]
 
 export const schemaVersion = migrations.length

@@ -118,6 +118,8 @@ function lineageTables(kit: Kit) {
       runId: kit.text('run_id').notNull(),
       datasetId: kit.text('dataset_id').notNull(),
       tags: kit.json<Record<string, string>>('tags').notNull(),
+      /** Counts the datasets of a run in the order in which they were logged; null: long ago. */
+      position: kit.int('position'),
     },
     (t) => [kit.primaryKey({ columns: [t.runId, t.datasetId] })],
   )

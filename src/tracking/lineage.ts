@@ -68,10 +68,12 @@ export async function logInputs(
   for (const input of inputs.datasets) demandDataset(input)
   await s.db.tx(async (tx) => {
     const run = await activeRun(tx, runId)
+    let position = await tx.$count(runDatasets, eq(runDatasets.runId, runId))
     for (const input of inputs.datasets) {
       const tags = Object.fromEntries(input.tags.map(({ key, value }) => [key, value]))
-      const row = { runId, datasetId: await datasetId(tx, run, input), tags }
+      const row = { runId, datasetId: await datasetId(tx, run, input), tags, position }
       await tx.insert(runDatasets).values(row).onConflictDoNothing()
+      position += 1
     }
     const models = inputs.models.map((modelId) => ({ modelId, step: 0 }))
     await insertModels(tx, runId, 'input', models)

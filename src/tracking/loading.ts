@@ -110,7 +110,7 @@ export async function loadRuns(q: Queries, rows: readonly RunRow[]): Promise<Run
         .from(runDatasets)
         .innerJoin(datasets, eq(datasets.id, runDatasets.datasetId))
         .where(inArray(runDatasets.runId, some))
-        .orderBy(asc(datasets.name), asc(datasets.digest)),
+        .orderBy(asc(runDatasets.position), asc(datasets.name)),
     runOf,
   )
   const models = await byOwner(
