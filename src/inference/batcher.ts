@@ -147,6 +147,11 @@ export class Batcher {
     })
   }
 
+  /** Do as many rows wait as a frame may carry? */
+  get isFull(): boolean {
+    return this.rowsWaiting >= this.rowsAtMost
+  }
+
   /** Rows that a frame may carry. */
   private get rowsAtMost(): number {
     return Math.max(fewestRows, Math.min(mostRows, frameMillis / this.rowMillis))

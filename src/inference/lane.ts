@@ -242,13 +242,15 @@ export class Lane {
   }
 
   private pump(): void {
-    if (this.flights.size === 0 && this.pace.lingers(performance.now(), this.waiting)) {
+    const isFull = this.turns[0]?.isFull ?? false
+    if (this.flights.size === 0 && this.pace.lingers(performance.now(), this.waiting, isFull)) {
       this.pumpSoon()
       return
     }
-    const { width } = this.pace
-    while (this.up && this.flights.size < width && this.turns.length > 0) {
-      const batcher = this.turns.shift() as Batcher
+    while (this.up && this.turns.length > 0) {
+      const batcher = this.turns[0] as Batcher
+      if (this.flights.size >= this.pace.width(batcher.isFull)) return
+      this.turns.shift()
       if (this.residents.get(batcher.handle)?.state === 'waiting') this.loadWaiting()
       const batch = batcher.take(performance.now())
       if (batcher.waiting > 0) this.turns.push(batcher)

@@ -21,8 +21,9 @@ export class Pace {
     this.fixedWidth = width
   }
 
-  get width(): number {
-    return this.fixedWidth ?? (this.frameMillis > slowFrame ? 1 : framesInFlight)
+  /** Frames to have in flight; one that is full has nothing to gain from waiting. */
+  width(isFull: boolean): number {
+    return this.fixedWidth ?? (this.frameMillis > slowFrame && !isFull ? 1 : framesInFlight)
   }
 
   /** A run ended: its frame took `millis`, `company` requests were in it or waited meanwhile. */
@@ -33,8 +34,9 @@ export class Pace {
   }
 
   /** Is it worth it to let more than these `waiting` requests gather before an idle engine goes on? */
-  lingers(now: number, waiting: number): boolean {
-    if (this.frameMillis <= slowFrame || waiting === 0 || waiting >= this.company) return false
+  lingers(now: number, waiting: number, isFull: boolean): boolean {
+    if (isFull || this.frameMillis <= slowFrame) return false
+    if (waiting === 0 || waiting >= this.company) return false
     return now - this.answered < Math.min(longestLinger, this.frameMillis * lingerShare)
   }
 }
