@@ -1,9 +1,12 @@
-// A multilayer perceptron of 150 MB, made here: through push and promotion to the right answer.
+// A multilayer perceptron of 150 MB, made here: pushed, and registered as MLflow's clients do, to the
+// right answer.
 import { afterAll, beforeAll, expect, test } from 'bun:test'
-import { statSync } from 'node:fs'
+import { readFileSync, statSync } from 'node:fs'
 import { join } from 'node:path'
 
 import { mlpReference, writeMlp } from './models/make-mlp.ts'
+import { externalized } from './support/externalize.ts'
+import { mlflowOf, mlModel, putFiles } from './support/mlflow-api.ts'
 import { agrees, type Relais, startRelais } from './support/relais.ts'
 
 const size = { inputs: 784, hidden: [5760, 5760], outputs: 10 }
@@ -33,4 +36,20 @@ test('150 MB: tried, loaded in an engine of its own, and right', async () => {
   expect(agrees(answer.body.predictions[0], expected[1])).toBe(false)
   const [engine] = relais.app.deployments.engines
   expect(engine?.key).toEndWith('-live')
+}, 60_000)
+
+test('§24 150 MB with its tensors in a file beside it, registered by MLflow’s door', async () => {
+  const { model, data } = externalized(readFileSync(file), 'model.onnx.data')
+  expect(model.length).toBeLessThan(10_000)
+  expect(data.length).toBeGreaterThan(150_000_000)
+  const files = { MLmodel: mlModel(), 'model.onnx': model, 'model.onnx.data': data }
+  await putFiles(relais, '0/beside', files)
+  const call = mlflowOf(relais)
+  await call('POST', 'registered-models/create', { name: 'beside' })
+  const source = 'mlflow-artifacts:/0/beside'
+  const { body } = await call('POST', 'model-versions/create', { name: 'beside', source })
+  expect(body.model_version).toMatchObject({ status: 'READY', version: '1' })
+  expect((await relais.promote('beside', 1, 'Production')).status).toBe(200)
+  const answer = await relais.predict('beside', [rowOf(0)])
+  expect(agrees(answer.body.predictions, [mlpReference(size, rowOf(0))])).toBe(true)
 }, 60_000)

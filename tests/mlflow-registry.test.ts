@@ -79,6 +79,13 @@ const stagesOf = async (name: string): Promise<string[]> => {
     .map((one: { version: number; stage: string }) => `${one.version} ${one.stage}`)
 }
 
+/** Gauges that speak of what is loaded of a model. */
+const seriesOf = async (name: string): Promise<string[]> =>
+  (await relais.call('GET', '/metrics')).text
+    .split('\n')
+    .filter((line) => line.includes(`model="${name}"`) && /_(loaded|fallback|info)/.test(line))
+    .map((line) => line.split('{')[0]!)
+
 const servedBy = async (name: string): Promise<unknown> =>
   (await relais.predict(name, [[1, 2]])).body.model_version
 
@@ -237,6 +244,8 @@ describe('registered models', () => {
     })
     expect([one.name, one.current_stage, one.aliases]).toEqual(['new-name', 'Production', ['best']])
     await until(async () => (await relais.predict('old-name', [[1, 2]])).status === 404)
+    expect(await seriesOf('old-name')).toEqual([])
+    expect(await seriesOf('new-name')).toContain('model_loaded')
   })
 
   test('aliases move, and go with their version', async () => {
@@ -469,6 +478,7 @@ describe('deletion', () => {
     ).toBe(403)
     expect(await done('DELETE', 'registered-models/delete', { name: 'all' })).toEqual({})
     await until(async () => (await relais.predict('all', [[1, 2]])).status === 404)
+    expect(await seriesOf('all')).toEqual([])
     const restored = await relais.call('POST', '/api/v1/models/all/restore', { body: {} })
     expect(restored.body.stages.Production.live_version).toBeNull()
     expect(await stagesOf('all')).toEqual(['1 Archived', '2 Archived'])

@@ -10,6 +10,7 @@ import defaultExperiment from '../../migrations/sqlite/0003_default_experiment.s
 import search from '../../migrations/sqlite/0004_search.sql' with { type: 'text' }
 import tagTriggers from '../../migrations/sqlite/0005_tag_triggers.sql' with { type: 'text' }
 import datasetOrder from '../../migrations/sqlite/0006_dataset_order.sql' with { type: 'text' }
+import latestVersions from '../../migrations/sqlite/0007_latest_versions.sql' with { type: 'text' }
 
 /** In order; a released one is never edited. `PRAGMA user_version` counts those applied. */
 const migrations: readonly string[] = [
@@ -20,6 +21,7 @@ const migrations: readonly string[] = [
   search,
   tagTriggers,
   datasetOrder,
+  latestVersions,
 ]
 
 export const schemaVersion = migrations.length

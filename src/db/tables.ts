@@ -73,7 +73,7 @@ function makeVersions(kit: Kit, models: ReturnType<typeof makeModels>) {
     },
     (t) => [
       kit.uniqueIndex('versions_number').on(t.modelId, t.version),
-      kit.index('versions_stage').on(t.modelId, t.stage),
+      kit.index('versions_stage').on(t.modelId, t.stage, t.version),
       kit.index('versions_sha256').on(t.sha256),
       kit.index('versions_original_sha256').on(t.originalSha256),
       kit.index('versions_updated').on(t.updatedAt),

@@ -249,10 +249,11 @@ export class Deployments {
     const { db, grace, lastGood } = this.options
     const desired = await desiredOf(db.read, name, grace, (stage) => lastGood(name, stage))
     if (!desired) {
+      const gone = this.routes.get(name)
       this.routes.delete(name)
       await this.forgetAsked(name, () => false)
       this.holdings.retire(name, new Set())
-      unpublish(this.options.metrics, name)
+      if (gone) unpublish(this.options.metrics, gone)
       return
     }
     await this.forgetKeptOut(desired.model.id)

@@ -74,7 +74,10 @@ export function publishRoute(
   }
 }
 
-/** Drops the gauges of a model that is gone. */
-export function unpublish(metrics: Metrics, model: string): void {
-  for (const stage of ['Production', 'Staging']) metrics.modelFallback.remove({ model, stage })
+/** Takes back all that was said of a model that is gone. */
+export function unpublish(metrics: Metrics, gone: Route): void {
+  for (const [stage, { serving }] of Object.entries(gone.stages)) {
+    if (serving) forget(metrics, serving, stage)
+    metrics.modelFallback.remove({ model: gone.model, stage })
+  }
 }
