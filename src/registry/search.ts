@@ -24,6 +24,7 @@ import {
   among,
   compare,
   type Comparison,
+  type Condition,
   conditionsOf,
   type Field,
   fitsGlob,
@@ -80,13 +81,22 @@ const absentIsEmpty = (column: SQLWrapper, known = patterns): Field => ({
 
 const name = textField(models.name, lists)
 
+/** Names are looked up first: a model has many versions. */
+const nameOfVersion: Field = {
+  ...name,
+  narrowing: (comparison) => ({
+    column: versions.modelId,
+    ids: sql`select ${models.id} from ${models} where ${isNull(models.deletedAt)} and ${name.where(comparison)}`,
+  }),
+}
+
 const modelVocabulary: Vocabulary = [
   { words: ['attribute'], field: among({ name }) },
   {
     words: ['tag', 'tags'],
     field: (key) =>
       pairField(
-        { key: modelTags.key, value: modelTags.value, of: eq(modelTags.modelId, models.id) },
+        { key: modelTags.key, value: modelTags.value, owner: modelTags.modelId, id: models.id },
         key,
       ),
   },
@@ -96,7 +106,7 @@ const versionVocabulary: Vocabulary = [
   {
     words: ['attribute'],
     field: among({
-      name,
+      name: nameOfVersion,
       run_id: absentIsEmpty(versions.runId, lists),
       source_path: absentIsEmpty(versions.source),
       version_number: numberField(versions.version, readInteger),
@@ -109,7 +119,8 @@ const versionVocabulary: Vocabulary = [
         {
           key: versionTags.key,
           value: versionTags.value,
-          of: eq(versionTags.versionId, versions.id),
+          owner: versionTags.versionId,
+          id: versions.id,
         },
         key,
       ),
@@ -120,7 +131,7 @@ const versionVocabulary: Vocabulary = [
  * The conditions of a filter. Prompts live in the same tables: they are found only when they are asked
  * for, and any other clause on their tag means "no prompts", whether the tag is absent or not.
  */
-function wanted(filter: string | undefined, vocabulary: Vocabulary, noPrompts: SQL): SQL[] {
+function wanted(filter: string | undefined, vocabulary: Vocabulary, noPrompts: SQL): Condition[] {
   const clauses = parseFilter(filter)
   const conditions = conditionsOf(clauses, vocabulary)
   const asked = clauses.find(({ key }) => key === promptTag)
@@ -129,7 +140,7 @@ function wanted(filter: string | undefined, vocabulary: Vocabulary, noPrompts: S
     (asked?.comparator === '=' && value === 'true') ||
     (asked?.comparator === '!=' && value === 'false')
   if (arePrompts) return conditions
-  return [noPrompts, ...conditions.filter((_, at) => clauses[at]?.key !== promptTag)]
+  return [{ holds: noPrompts }, ...conditions.filter((_, at) => clauses[at]?.key !== promptTag)]
 }
 
 const byName: Sortable = { name: 'name', by: models.name }
@@ -169,11 +180,8 @@ export async function searchModels(
     {
       id: models.id,
       from: sql`${models}`,
-      where: [
-        isNull(models.deletedAt),
-        ...readable(ctx),
-        ...wanted(filter, modelVocabulary, sql`${models.id} not in (${prompts})`),
-      ],
+      where: [isNull(models.deletedAt), ...readable(ctx)],
+      filter: wanted(filter, modelVocabulary, sql`${models.id} not in (${prompts})`),
       order: sortKeys(parseOrder(orderBy), sortableIn(modelColumns), [
         { ...byName, descending: false },
       ]),
@@ -212,25 +220,26 @@ export async function searchVersions(
   const { filter, orderBy, pageToken: token } = input
   const ofVersion = eq(versions.id, versionTags.versionId)
   const prompts = sql`select ${versions.modelId} from ${versionTags} inner join ${versions} on ${ofVersion} where ${isPrompt(versionTags)}`
+  const ofModel = eq(models.id, versions.modelId)
+  const order = sortKeys(
+    parseOrder(orderBy.length > 0 ? orderBy : newestFirst),
+    sortableIn(versionColumns),
+    [
+      { ...byName, descending: false },
+      { ...byNumber, descending: true },
+    ],
+  )
+  const first = order[0]?.by === models.name ? models : versions
   const page = await findPage<string>(
     s.db.read,
     {
       id: versions.id,
-      from: sql`${versions} inner join ${models} on ${models.id} = ${versions.modelId}`,
-      where: [
-        isNull(versions.deletedAt),
-        isNull(models.deletedAt),
-        ...readable(ctx),
-        ...wanted(filter, versionVocabulary, sql`${versions.modelId} not in (${prompts})`),
-      ],
-      order: sortKeys(
-        parseOrder(orderBy.length > 0 ? orderBy : newestFirst),
-        sortableIn(versionColumns),
-        [
-          { ...byName, descending: false },
-          { ...byNumber, descending: true },
-        ],
-      ),
+      from: sql`${versions} inner join ${models} on ${ofModel}`,
+      // A cross join is not reordered: the outer table is walked in its order.
+      fromInOrder: sql`${first} cross join ${first === models ? versions : models}`,
+      where: [ofModel, isNull(versions.deletedAt), isNull(models.deletedAt), ...readable(ctx)],
+      filter: wanted(filter, versionVocabulary, sql`${versions.modelId} not in (${prompts})`),
+      order,
     },
     {
       scope: ['versions', filter ?? '', orderBy],

@@ -11,11 +11,24 @@ export interface Comparison {
   values: readonly Value[]
 }
 
+/** Rows whose column is among some ids, which an index lists: a search starts there when they are few. */
+export interface Narrowing {
+  column: SQLWrapper
+  ids: SQL
+}
+
+export interface Condition {
+  holds: SQL
+  /** Says the same. */
+  narrowing?: Narrowing | undefined
+}
+
 export interface Field {
   comparators: readonly Comparator[]
   /** The value of a literal, or null when it is of the wrong type. */
   read: (literal: Literal) => Value | null
   where: (comparison: Comparison) => SQL
+  narrowing?: (comparison: Comparison) => Narrowing | undefined
 }
 
 export const identity: readonly Comparator[] = ['=', '!=', 'IN', 'NOT IN']
@@ -69,40 +82,48 @@ export const numberField = (column: SQLWrapper, read: Field['read'] = readNumber
 export interface Belongings {
   key: Column
   value: Column
-  /** Ties a row to what is searched. */
-  of: SQL
+  owner: Column
+  /** The id of what is searched. */
+  id: SQLWrapper
 }
 
 /** Those that have a row of this key that passes; IS NULL means that there is none. */
 export const pairField = (
-  { key, value, of }: Belongings,
+  { key, value, owner, id }: Belongings,
   name: string,
   known: readonly Comparator[] = patterns,
 ): Field => ({
   comparators: known,
   read: readText,
   where: (comparison) => {
-    const row = sql`select 1 from ${key.table} where ${of} and ${key} = ${name}`
+    const row = sql`select 1 from ${key.table} where ${owner} = ${id} and ${key} = ${name}`
     if (comparison.comparator === 'IS NULL') return sql`not exists (${row})`
     if (comparison.comparator === 'IS NOT NULL') return sql`exists (${row})`
     return sql`exists (${row} and ${compare(value, comparison)})`
   },
+  narrowing: ({ comparator, values }) =>
+    comparator === '='
+      ? {
+          column: id,
+          ids: sql`select ${owner} from ${key.table} where ${key} = ${name} and ${value} = ${values[0]}`,
+        }
+      : undefined,
 })
 
 /** Those that have a measured value of this name that passes `test`. */
 export const metricField = (
-  { key, of }: Omit<Belongings, 'value'>,
+  { key, owner, id }: Omit<Belongings, 'value'>,
   name: string,
   test: (comparison: Comparison) => SQL,
 ): Field => ({
   comparators: numeric,
   read: readNumber,
   where: (comparison) =>
-    sql`exists (select 1 from ${key.table} where ${of} and ${key} = ${name} and ${test(comparison)})`,
+    sql`exists (select 1 from ${key.table} where ${owner} = ${id} and ${key} = ${name} and ${test(comparison)})`,
 })
 
 /** The condition of a clause on a field; `request.invalid` when they do not go together. */
-function conditionOf(field: Field, { key, comparator, values }: Clause): SQL {
+function conditionOf(field: Field, { key, comparator, values }: Clause): Condition {
   if (!field.comparators.includes(comparator)) {
     const known = field.comparators.join(', ')
     throw malformed(`Invalid comparator '${comparator}' for '${key}' not one of ${known}.`)
@@ -112,7 +133,8 @@ function conditionOf(field: Field, { key, comparator, values }: Clause): SQL {
     if (value !== null) return value
     throw malformed(`Invalid value for '${key}': ${literal.type} '${literal.text.slice(0, 100)}'.`)
   })
-  return field.where({ comparator, values: read })
+  const comparison = { comparator, values: read }
+  return { holds: field.where(comparison), narrowing: field.narrowing?.(comparison) }
 }
 
 /** What a search knows: the words for a kind of key, and the field of a key. Bare keys are of the first kind. */
@@ -136,7 +158,7 @@ function fieldOf(vocabulary: Vocabulary, { kind, key }: Reference): Field {
 }
 
 /** The conditions of clauses. `request.invalid` for a key that is unknown, or compared as it cannot be. */
-export const conditionsOf = (clauses: readonly Clause[], vocabulary: Vocabulary): SQL[] =>
+export const conditionsOf = (clauses: readonly Clause[], vocabulary: Vocabulary): Condition[] =>
   clauses.map((clause) => conditionOf(fieldOf(vocabulary, clause), clause))
 
 /** The condition that a text fits a glob in which only `*` is special. */

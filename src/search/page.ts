@@ -4,6 +4,7 @@ import { type SQL, sql, type SQLWrapper } from 'drizzle-orm'
 import { Fault } from '../core/fault.ts'
 import { canonical, sha256 } from '../core/ids.ts'
 import type { Queries } from '../db/db.ts'
+import type { Condition } from './field.ts'
 import { malformed } from './tokens.ts'
 
 export interface SortKey {
@@ -17,7 +18,10 @@ export interface Search {
   /** What identifies a row: unique, and never null. */
   id: SQLWrapper
   from: SQL
+  /** Where the database shall start, when no condition narrows the search to a few rows. */
+  fromInOrder?: SQL
   where: readonly SQL[]
+  filter: readonly Condition[]
   /** The last ones must tell any two rows apart. */
   order: readonly SortKey[]
 }
@@ -89,10 +93,34 @@ function after(order: readonly SortKey[], values: readonly Value[]): SQL {
 const orderOf = ({ by, descending, nullable }: SortKey): SQL =>
   sql`${by} ${sql.raw(descending ? 'desc' : 'asc')}${sql.raw(nullable ? ' nulls last' : '')}`
 
+/** This driver answers raw SQL at once, others later. */
+const raw = async <Row extends unknown[]>(q: Queries, statement: SQL): Promise<Row[]> =>
+  q.values<Row>(statement)
+
+/** So many rows are found and sorted sooner than the order is walked in search of them. */
+const few = 500
+
+/** The conditions of a filter, each as a list of ids where these are few. */
+async function narrowed(
+  q: Queries,
+  filter: readonly Condition[],
+): Promise<{ isNarrow: boolean; where: SQL[] }> {
+  let isNarrow = false
+  const where: SQL[] = []
+  for (const { holds, narrowing } of filter) {
+    const ids = narrowing && (await raw<[string]>(q, sql`${narrowing.ids} limit ${few + 1}`)).flat()
+    const isFew = ids !== undefined && ids.length <= few
+    isNarrow ||= isFew
+    const among = ids?.length === 0 ? sql`0 = 1` : sql`${narrowing?.column} in ${ids}`
+    where.push(isFew ? among : holds)
+  }
+  return { isNarrow, where }
+}
+
 /** The ids of one page in order, and the token of the next. */
 export async function findPage<Id>(
   q: Queries,
-  { id, from, where, order }: Search,
+  { id, from, fromInOrder, where, filter, order }: Search,
   { scope, limit, token }: PageRequest,
 ): Promise<Page<Id>> {
   const mark = sha256(canonical(scope)).slice(0, 16)
@@ -101,11 +129,14 @@ export async function findPage<Id>(
     order.map(({ by }) => by),
     sql`, `,
   )
-  const conditions = sql.join([...where, ...start], sql` and `)
+  const { isNarrow, where: filtered } = await narrowed(q, filter)
+  const all = sql.join([...where, ...filtered, ...start], sql` and `)
+  const source = isNarrow ? from : (fromInOrder ?? from)
   const sorted = sql.join(order.map(orderOf), sql`, `)
-  const statement = sql`select ${id}, ${keys} from ${from} where ${conditions} order by ${sorted} limit ${limit + 1}`
-  // This driver answers raw SQL at once, others later.
-  const found = await Promise.resolve(q.values<[Id, ...Value[]]>(statement))
+  const found = await raw<[Id, ...Value[]]>(
+    q,
+    sql`select ${id}, ${keys} from ${source} where ${all} order by ${sorted} limit ${limit + 1}`,
+  )
   const page = found.slice(0, limit)
   const last = page.at(-1)
   const next = found.length > limit && last ? encode(mark, last.slice(1) as Value[]) : undefined

@@ -64,7 +64,8 @@ const vocabulary: Vocabulary = [
         {
           key: experimentTags.key,
           value: experimentTags.value,
-          of: sql`${experimentTags.experimentId} = ${id}`,
+          owner: experimentTags.experimentId,
+          id,
         },
         key,
         presence,
@@ -95,10 +96,8 @@ export async function searchExperiments(
     {
       id,
       from: sql`${experiments}`,
-      where: [
-        inView(view, experiments.deletedAt),
-        ...conditionsOf(parseFilter(filter), vocabulary),
-      ],
+      where: [inView(view, experiments.deletedAt)],
+      filter: conditionsOf(parseFilter(filter), vocabulary),
       order: sortKeys(
         items,
         ({ kind, key }) =>

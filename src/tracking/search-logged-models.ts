@@ -81,7 +81,8 @@ const attributes: Record<string, Field> = {
 const pairsOf = (t: typeof loggedModelTags) => ({
   key: t.key,
   value: t.value,
-  of: sql`${t.modelId} = ${loggedModels.id}`,
+  owner: t.modelId,
+  id: loggedModels.id,
 })
 
 const isOn = ({ name, digest }: DatasetFilter): SQL | undefined =>
@@ -97,7 +98,7 @@ const vocabularyOn = (onDatasets: SQL): Vocabulary => [
     words: ['metrics'],
     field: (key) =>
       metricField(
-        { key: metrics.key, of: ofModel },
+        { key: metrics.key, owner: metrics.modelId, id: loggedModels.id },
         key,
         (comparison) =>
           sql`${compare(metrics.value, comparison)} and not ${metrics.nan} and ${onDatasets}`,
@@ -139,20 +140,21 @@ function sortableOf({ kind, key, dataset }: Item): Sortable | undefined {
   }
 }
 
-function conditions({ experimentIds, datasets, filter }: LoggedModelSearch): SQL[] {
+/** What holds for the rows beside the filter, and the filter. */
+function conditions({ experimentIds, datasets, filter }: LoggedModelSearch) {
   if (experimentIds.length === 0) {
     throw malformed("Missing value for required parameter 'experiment_ids'.")
   }
   const clauses = parseFilter(filter)
   const onDatasets = datasets.length > 0 ? or(...datasets.map(isOn)) : undefined
-  const vocabulary = vocabularyOn(onDatasets ?? sql`1 = 1`)
-  const found = [
+  const where = [
     isNull(loggedModels.deletedAt),
     inArray(loggedModels.experimentId, experimentIds.map(experimentNumber)),
-    ...conditionsOf(clauses, vocabulary),
   ]
-  if (!onDatasets || clauses.some(({ kind }) => kind === 'metrics')) return found
-  return [...found, sql`exists (select 1 from ${metrics} where ${ofModel} and ${onDatasets})`]
+  if (onDatasets && !clauses.some(({ kind }) => kind === 'metrics')) {
+    where.push(sql`exists (select 1 from ${metrics} where ${ofModel} and ${onDatasets})`)
+  }
+  return { where, filter: conditionsOf(clauses, vocabularyOn(onDatasets ?? sql`1 = 1`)) }
 }
 
 /** A page of logged models of the experiments, newest first unless ordered otherwise. */
@@ -168,7 +170,7 @@ export async function searchLoggedModels(
     {
       id: loggedModels.id,
       from: sql`${loggedModels}`,
-      where: conditions(input),
+      ...conditions(input),
       order: sortKeys(orderBy.map(itemOf), sortableOf, [
         { ...newest, descending: true },
         { name: 'model_id', by: loggedModels.id, descending: false },

@@ -58,7 +58,8 @@ const attributes: Record<string, Field> = {
 const pairsOf = (t: typeof runTags) => ({
   key: t.key,
   value: t.value,
-  of: sql`${t.runId} = ${runs.id}`,
+  owner: t.runId,
+  id: runs.id,
 })
 
 const ofRun = sql`${latestMetrics.runId} = ${runs.id}`
@@ -99,7 +100,12 @@ const vocabulary: Vocabulary = [
   { words: words.attribute, field: among(attributes) },
   {
     words: words.metric,
-    field: (key) => metricField({ key: latestMetrics.key, of: ofRun }, key, testMetric),
+    field: (key) =>
+      metricField(
+        { key: latestMetrics.key, owner: latestMetrics.runId, id: runs.id },
+        key,
+        testMetric,
+      ),
   },
   { words: words.parameter, field: (key) => pairField(pairsOf(runParams), key, presence) },
   { words: words.tag, field: (key) => pairField(pairsOf(runTags), key, presence) },
@@ -161,11 +167,8 @@ export async function searchRuns(
     {
       id: runs.id,
       from: sql`${runs}`,
-      where: [
-        inArray(runs.experimentId, within),
-        inView(view, runs.deletedAt),
-        ...conditionsOf(parseFilter(filter), vocabulary),
-      ],
+      where: [inArray(runs.experimentId, within), inView(view, runs.deletedAt)],
+      filter: conditionsOf(parseFilter(filter), vocabulary),
       order: sortKeys(parseOrder(orderBy), sortableOf, ties),
     },
     {
