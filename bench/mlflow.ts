@@ -15,7 +15,7 @@ const quick = process.argv.includes('--quick')
 const modelCount = quick ? 200 : 2000
 const versionsEach = 50
 const runCount = quick ? 1000 : 10_000
-const rounds = quick ? 2 : 3
+const rounds = 2
 /** Our 95th percentile as a share of MLflow's. */
 const mark = 0.1
 
