@@ -182,7 +182,7 @@ async function page({ url, headers }: Server, path: string, fields: Fields): Pro
           headers: { ...headers, 'content-type': 'application/json' },
           body,
         })
-      : await fetch(`${place}?${new URLSearchParams(most)}`, { headers })
+      : await fetch(`${place}?${new URLSearchParams(most).toString()}`, { headers })
   const text = await answer.text()
   if (!answer.ok) throw new Error(`${path} ${json(fields)}: ${text.slice(0, 300)}`)
   return JSON.parse(text)

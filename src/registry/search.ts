@@ -229,14 +229,17 @@ export async function searchVersions(
       { ...byNumber, descending: true },
     ],
   )
-  const first = order[0]?.by === models.name ? models : versions
+  const by = order[0]?.by ?? versions.updatedAt
+  const isByName = by === models.name
   const page = await findPage<string>(
     s.db.read,
     {
       id: versions.id,
       from: sql`${versions} inner join ${models} on ${ofModel}`,
-      // A cross join is not reordered: the outer table is walked in its order.
-      fromInOrder: sql`${first} cross join ${first === models ? versions : models}`,
+      // A cross join is not reordered, and a bound that every row keeps calls for the index of the order.
+      fromInOrder: isByName
+        ? sql`${models} cross join ${versions}`
+        : sql`${versions} cross join ${models}`,
       where: [ofModel, isNull(versions.deletedAt), isNull(models.deletedAt), ...readable(ctx)],
       filter: wanted(filter, versionVocabulary, sql`${versions.modelId} not in (${prompts})`),
       order,

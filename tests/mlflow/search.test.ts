@@ -69,7 +69,7 @@ const queryOf = (fields: object): string => {
   for (const [name, value] of Object.entries(fields)) {
     for (const one of [value].flat()) query.append(name, String(one))
   }
-  return `?${query}`
+  return `?${query.toString()}`
 }
 
 /** The first pages of a search here. */
