@@ -240,7 +240,13 @@ export async function searchVersions(
       fromInOrder: isByName
         ? sql`${models} cross join ${versions}`
         : sql`${versions} cross join ${models}`,
-      where: [ofModel, isNull(versions.deletedAt), isNull(models.deletedAt), ...readable(ctx)],
+      where: [
+        ofModel,
+        ...(isByName ? [] : [sql`${by} >= 0`]),
+        isNull(versions.deletedAt),
+        isNull(models.deletedAt),
+        ...readable(ctx),
+      ],
       filter: wanted(filter, versionVocabulary, sql`${versions.modelId} not in (${prompts})`),
       order,
     },
