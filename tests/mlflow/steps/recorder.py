@@ -1,0 +1,135 @@
+"""Makes the calls of the script and writes down what came of each, the same for every server.
+
+What a server or a clock chooses is replaced by a name: ids in the order in which they are seen
+(`run-1`, `model-1`), times, random names, this run's folder and address.
+"""
+
+import json
+import math
+import os
+import re
+from collections import Counter
+from collections.abc import Sequence
+from enum import Enum
+
+import requests
+from mlflow import MlflowClient
+from mlflow.entities._mlflow_object import _MlflowObject
+from mlflow.exceptions import MlflowException
+from mlflow.store.entities import PagedList
+
+ID = re.compile(r"\b(m-)?[0-9a-f]{32}\b")
+REPEATED = re.compile(r"(.)\1{30,}")
+RANDOM_NAME = re.compile(r"^[a-z]+-[a-z]+-\d+$")
+# Milliseconds since 1970 that only a clock gives; the script's own times are smaller.
+CLOCK = 1_500_000_000_000
+# Ids of nothing.
+NO_RUN = "f" * 32
+NO_MODEL = "m-" + NO_RUN
+
+
+class Recorder:
+    def __init__(self, url, folder, out):
+        self.url = url
+        self.folder = folder
+        self.out = out
+        self.client = MlflowClient()
+        self.section = ""
+        self.called = set()
+        self.count = 0
+        self.seen = Counter()
+        self.names = {NO_RUN: "no-run", NO_MODEL: "no-model"}
+
+    def __call__(self, step, method, *args, **kwargs):
+        """Calls a method of the client by name, or any function. Gives its result, None if it raised."""
+        if isinstance(method, str):
+            self.called.add(method)
+            call, said = getattr(self.client, method), method
+        else:
+            call, said = method, method.__name__.replace("<lambda>", "")
+        try:
+            result = call(*args, **kwargs)
+            outcome = {"result": self.plain(result)}
+        except Exception as error:
+            result = None
+            outcome = {"error": self.fault(error)}
+        given = [self.plain(arg) for arg in args] + [
+            f"{key}={json.dumps(self.plain(value))}" for key, value in kwargs.items()
+        ]
+        self.write(step, {"call": said, "arguments": given, **outcome})
+        return result
+
+    def http(self, step, method, path, body=None, **kwargs):
+        """A request as another client would write it; what is recorded is status and body."""
+        headers = {"Authorization": f"Bearer {os.environ.get('MLFLOW_TRACKING_TOKEN', '')}"}
+        answer = requests.request(
+            method, f"{self.url}{path}", json=body, headers=headers, timeout=60, **kwargs
+        )
+        try:
+            content = answer.json()
+        except ValueError:
+            content = answer.text if answer.ok else None
+        outcome = (
+            {"result": self.plain(content)}
+            if answer.ok
+            else {"error": self.plain({"class": "HTTP", **wire_fault(answer.status_code, content)})}
+        )
+        given = [self.plain(path), self.plain(body)]
+        self.write(step, {"call": method, "arguments": given, **outcome})
+        return content if answer.ok else None
+
+    def write(self, step, line):
+        self.count += 1
+        self.out.write(json.dumps({"step": f"{self.section}: {step}", **line}) + "\n")
+        self.out.flush()
+
+    def fault(self, error):
+        code = error.error_code if isinstance(error, MlflowException) else None
+        message = error.message if isinstance(error, MlflowException) else str(error)
+        return self.plain({"class": type(error).__name__, "code": code, "message": message})
+
+    def plain(self, value):
+        """A JSON value without anything that differs from run to run."""
+        if isinstance(value, Enum):
+            return value.name
+        if isinstance(value, PagedList):
+            return {"items": [self.plain(item) for item in value], "more": bool(value.token)}
+        if isinstance(value, _MlflowObject):
+            return {"": type(value).__name__, **self.plain(dict(value))}
+        if isinstance(value, dict):
+            return {self.text(str(key)): self.plain(item) for key, item in value.items()}
+        if isinstance(value, Sequence) and not isinstance(value, (str, bytes)):
+            return [self.plain(item) for item in value]
+        if isinstance(value, bool) or value is None:
+            return value
+        if isinstance(value, (int, float)):
+            return self.number(value)
+        if isinstance(value, (bytes, str)):
+            return self.text(value.decode() if isinstance(value, bytes) else value)
+        return self.text(repr(value))
+
+    @staticmethod
+    def number(value):
+        if isinstance(value, float) and not math.isfinite(value):
+            return str(value)
+        return "<time>" if CLOCK < value < 10 * CLOCK else value
+
+    def text(self, value):
+        if RANDOM_NAME.match(value):
+            return "<random name>"
+        for place, name in ((self.url, "<server>"), (str(self.folder), "<folder>")):
+            value = value.replace(place, name)
+        value = ID.sub(self.name_of, re.sub(r"\b1[5-9]\d{11}\b", "<time>", value))
+        return REPEATED.sub(lambda match: f"{match[1]}×{len(match[0])}", value)
+
+    def name_of(self, match):
+        if match[0] not in self.names:
+            kind = "model" if match[1] else "run"
+            self.seen[kind] += 1
+            self.names[match[0]] = f"{kind}-{self.seen[kind]}"
+        return self.names[match[0]]
+
+
+def wire_fault(status, content):
+    told = content if isinstance(content, dict) else {}
+    return {"status": status, "code": told.get("error_code"), "message": told.get("message")}

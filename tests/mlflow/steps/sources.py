@@ -1,0 +1,40 @@
+"""Things to register: a small logged model, and the same files in a run."""
+
+MLMODEL = """\
+artifact_path: model
+flavors:
+  python_function:
+    loader_module: mlflow.sklearn
+    model_path: model.pkl
+    python_version: 3.11.7
+"""
+
+
+def files(do):
+    place = do.folder / "source"
+    if not place.exists():
+        place.mkdir()
+        (place / "MLmodel").write_text(MLMODEL)
+        (place / "model.pkl").write_bytes(b"not a pickle")
+    return str(place)
+
+
+def logged(do, name):
+    """Address of a logged model of the default experiment, with files, ready."""
+    model = do.client.create_logged_model("0", name).model_id
+    do.client.log_model_artifacts(model, files(do))
+    do.client.finalize_logged_model(model, "READY")
+    return f"models:/{model}"
+
+
+def run_with_model(do, name, **more):
+    """Id of a run of the default experiment that has the files below `model`."""
+    run = do.client.create_run("0", start_time=1000, run_name=name, **more).info.run_id
+    do.client.log_artifacts(run, files(do), "model")
+    return run
+
+
+def register(do, name, source, **more):
+    """A version from what `logged` gave; the server wants to be told the model's id as well."""
+    model = source.rsplit("/", 1)[1]
+    return do.client.create_model_version(name, source, model_id=model, **more)
