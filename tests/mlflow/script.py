@@ -22,6 +22,7 @@ from mlflow import MlflowClient  # noqa: E402
 from steps import (  # noqa: E402
     artifacts,
     experiments,
+    fluent,
     lineage,
     logged_models,
     measures,
@@ -30,6 +31,7 @@ from steps import (  # noqa: E402
     search,
     stages,
     versions,
+    wire,
 )
 from steps.recorder import Recorder  # noqa: E402
 
@@ -44,6 +46,8 @@ SECTIONS = {
     "versions": versions,
     "stages": stages,
     "search": search,
+    "wire": wire,
+    "fluent": fluent,
 }
 
 # Public methods of the client that the script leaves out: pattern → why.

@@ -40,7 +40,7 @@ class Recorder:
         self.seen = Counter()
         self.names = {NO_RUN: "no-run", NO_MODEL: "no-model"}
 
-    def __call__(self, step, method, *args, **kwargs):
+    def __call__(self, name, method, /, *args, **kwargs):
         """Calls a method of the client by name, or any function. Gives its result, None if it raised."""
         if isinstance(method, str):
             self.called.add(method)
@@ -56,14 +56,19 @@ class Recorder:
         given = [self.plain(arg) for arg in args] + [
             f"{key}={json.dumps(self.plain(value))}" for key, value in kwargs.items()
         ]
-        self.write(step, {"call": said, "arguments": given, **outcome})
+        self.write(name, {"call": said, "arguments": given, **outcome})
         return result
 
-    def http(self, step, method, path, body=None, **kwargs):
+    def http(self, step, method, path, body=None, data=None, headers=()):
         """A request as another client would write it; what is recorded is status and body."""
-        headers = {"Authorization": f"Bearer {os.environ.get('MLFLOW_TRACKING_TOKEN', '')}"}
+        token = os.environ.get("MLFLOW_TRACKING_TOKEN", "")
         answer = requests.request(
-            method, f"{self.url}{path}", json=body, headers=headers, timeout=60, **kwargs
+            method,
+            f"{self.url}{path}",
+            json=body,
+            data=data,
+            headers={"Authorization": f"Bearer {token}", **dict(headers)},
+            timeout=60,
         )
         try:
             content = answer.json()
@@ -97,7 +102,10 @@ class Recorder:
         if isinstance(value, _MlflowObject):
             return {"": type(value).__name__, **self.plain(dict(value))}
         if isinstance(value, dict):
-            return {self.text(str(key)): self.plain(item) for key, item in value.items()}
+            return {
+                self.text(str(key)): "<token>" if key == "next_page_token" else self.plain(item)
+                for key, item in value.items()
+            }
         if isinstance(value, Sequence) and not isinstance(value, (str, bytes)):
             return [self.plain(item) for item in value]
         if isinstance(value, bool) or value is None:
