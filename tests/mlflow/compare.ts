@@ -86,32 +86,36 @@ export function differencesOf(theirs: Step[], ours: Step[]): Difference[] {
 
 const missing = { class: 'missing', code: null, message: 'the step was not run' }
 
-/** A line of differences.md: `- step; other step (ok → CODE): reason #123`. */
+/** One step, or pattern of steps, that a line of differences.md allows. */
 export interface Known {
   line: string
+  name: string
   covers: (difference: Difference) => boolean
 }
 
-/** `*` stands for anything in a step's name and for any outcome but success. */
+/** ``- `step`, `other step` (ok → CODE): reason #123``; `*` stands for anything, but never for ok. */
+const lineForm = /^- ((?:`[^`]+`(?:, )?)+) \((\S+) → (\S+)\): .{20,}(?:#\d+|⚠ §[\d.]+)\.?$/
+
 const matches = (pattern: string, text: string): boolean =>
   new RegExp(`^${RegExp.escape(pattern).replaceAll('\\*', '.*')}$`, 's').test(text)
 
 export function readKnown(): Known[] {
   const text = readFileSync(join(import.meta.dir, 'differences.md'), 'utf8')
   const lines = text.split('\n').filter((line) => line.startsWith('- '))
-  return lines.map((line) => {
-    const [, names = '', from = '', to = ''] = lineForm.exec(line) ?? []
-    if (names === '')
-      throw new Error(`differences.md has a line without reason and number: ${line}`)
-    const covers = ({ theirs, change }: Difference): boolean =>
-      matches(`${from} → ${to}`, change) &&
-      (to !== '*' || !change.endsWith('→ ok')) &&
-      names.split('; ').some((name) => matches(name, theirs.step))
-    return { line, covers }
+  return lines.flatMap((line) => {
+    const [, names, from, to] = lineForm.exec(line) ?? []
+    if (!names) throw new Error(`differences.md has a line without reason and number: ${line}`)
+    const change = `${from} → ${to}`
+    return [...names.matchAll(/`([^`]+)`/g)].map(([, name = '']) => ({
+      line,
+      name,
+      covers: (one: Difference) =>
+        matches(name, one.theirs.step) &&
+        matches(change, one.change) &&
+        !(to === '*' && one.change.endsWith('→ ok')),
+    }))
   })
 }
-
-const lineForm = /^- (.+) \((\S+) → (\S+)\): .{20,}(?:#\d+|⚠ §[\d.]+)$/
 
 /** A difference as it is printed. */
 export function shown({ theirs, ours, change }: Difference): string {

@@ -2,31 +2,27 @@
 
 import mlflow
 import numpy as np
-import onnx
 import pandas as pd
 from mlflow.models import infer_signature
-from onnx import TensorProto, helper
+from onnx import helper, numpy_helper
+
+from steps.sources import doubler, graph
 
 ROWS = np.array([[1.0, 2.0], [3.0, 4.0]], dtype=np.float32)
 
 
-def doubler(large=False):
-    """y = 2x; `large` carries a tensor that goes to a file of its own."""
-    nodes = [helper.make_node("Add", ["x", "x"], ["y"])]
-    weights = []
-    if large:
-        nodes = [helper.make_node("MatMul", ["x", "w"], ["z"]), helper.make_node("MatMul", ["z", "v"], ["y"])]
-        wide = np.zeros((2, 2000), dtype=np.float32)
-        wide[:, :2] = np.eye(2) * 2
-        back = np.zeros((2000, 2), dtype=np.float32)
-        back[:2] = np.eye(2)
-        weights = [onnx.numpy_helper.from_array(wide, "w"), onnx.numpy_helper.from_array(back, "v")]
-    ends = [
-        [helper.make_tensor_value_info(name, TensorProto.FLOAT, ["rows", 2])] for name in ("x", "y")
+def wide():
+    """y = 2x by way of tensors that are large enough to be kept in a file of their own."""
+    there = np.zeros((2, 2000), dtype=np.float32)
+    there[:, :2] = np.eye(2) * 2
+    back = np.zeros((2000, 2), dtype=np.float32)
+    back[:2] = np.eye(2)
+    nodes = [
+        helper.make_node("MatMul", ["x", "there"], ["between"]),
+        helper.make_node("MatMul", ["between", "back"], ["y"]),
     ]
-    graph = helper.make_graph(nodes, "doubler", *ends, initializer=weights)
-    opset = [helper.make_opsetid("", 18)]
-    return helper.make_model(graph, opset_imports=opset, ir_version=10)
+    weights = [numpy_helper.from_array(there, "there"), numpy_helper.from_array(back, "back")]
+    return graph(nodes, weights)
 
 
 def run(do):
@@ -105,7 +101,7 @@ def models(do):
         mlflow.log_metric("acc", 0.9, timestamp=10)
         small = do("log a model", log_model, doubler(), "small", signature=signature, input_example=ROWS)
         do("log and register", log_model, doubler(), "kept", registered_model_name="fluent")
-        do("log a large one", log_model, doubler(True), "large", registered_model_name="fluent", signature=signature)
+        do("log a large one", log_model, wide(), "large", registered_model_name="fluent", signature=signature)
     do("log without a run", log_model, doubler(), "alone")
     do("register by run", mlflow.register_model, f"runs:/{active.info.run_id}/small", "fluent", tags={"a": "1"})
     do("register by id", mlflow.register_model, small, "fluent")

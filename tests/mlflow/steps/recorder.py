@@ -1,14 +1,13 @@
 """Makes the calls of the script and writes down what came of each, the same for every server.
 
-What a server or a clock chooses is replaced by a name: ids in the order in which they are seen
-(`run-1`, `model-1`), times, random names, this run's folder and address.
+What a server or a clock chooses is replaced by a name: ids by the step in which they were first seen
+(`run of "runs: create"`), times, random names, this run's folder and address.
 """
 
 import json
 import math
 import os
 import re
-from collections import Counter
 from collections.abc import Sequence
 from enum import Enum
 
@@ -21,6 +20,8 @@ from mlflow.store.entities import PagedList
 ID = re.compile(r"\b(m-)?[0-9a-f]{32}\b")
 REPEATED = re.compile(r"(.)\1{30,}")
 RANDOM_NAME = re.compile(r"^[a-z]+-[a-z]+-\d+$")
+TIME = re.compile(r"\b1[5-9]\d{11}\b")
+LOCATION = re.compile(r"(mlflow-artifacts:/)(\d+)\b")
 # Milliseconds since 1970 that only a clock gives; the script's own times are smaller.
 CLOCK = 1_500_000_000_000
 # Ids of nothing.
@@ -36,9 +37,8 @@ class Recorder:
         self.client = MlflowClient()
         self.section = ""
         self.called = set()
-        self.count = 0
-        self.seen = Counter()
-        self.names = {NO_RUN: "no-run", NO_MODEL: "no-model"}
+        self.step = ""
+        self.names = {NO_RUN: "no run", NO_MODEL: "no model"}
 
     def __call__(self, name, method, /, *args, **kwargs):
         """Calls a method of the client by name, or any function. Gives its result, None if it raised."""
@@ -47,20 +47,23 @@ class Recorder:
             call, said = getattr(self.client, method), method
         else:
             call, said = method, method.__name__.replace("<lambda>", "")
+        self.step = f"{self.section}: {name}"
         try:
             result = call(*args, **kwargs)
-            outcome = {"result": self.plain(result)}
+            key = "experiment_id" if said == "create_experiment" else ""
+            outcome = {"result": self.plain(result, key)}
         except Exception as error:
             result = None
             outcome = {"error": self.fault(error)}
         given = [self.plain(arg) for arg in args] + [
             f"{key}={json.dumps(self.plain(value))}" for key, value in kwargs.items()
         ]
-        self.write(name, {"call": said, "arguments": given, **outcome})
+        self.write({"call": said, "arguments": given, **outcome})
         return result
 
-    def http(self, step, method, path, body=None, data=None, headers=()):
+    def http(self, name, method, path, body=None, data=None, headers=()):
         """A request as another client would write it; what is recorded is status and body."""
+        self.step = f"{self.section}: {name}"
         token = os.environ.get("MLFLOW_TRACKING_TOKEN", "")
         answer = requests.request(
             method,
@@ -80,12 +83,11 @@ class Recorder:
             else {"error": self.plain({"class": "HTTP", **wire_fault(answer.status_code, content)})}
         )
         given = [self.plain(path), self.plain(body)]
-        self.write(step, {"call": method, "arguments": given, **outcome})
+        self.write({"call": method, "arguments": given, **outcome})
         return content if answer.ok else None
 
-    def write(self, step, line):
-        self.count += 1
-        self.out.write(json.dumps({"step": f"{self.section}: {step}", **line}) + "\n")
+    def write(self, line):
+        self.out.write(json.dumps({"step": self.step, **line}) + "\n")
         self.out.flush()
 
     def fault(self, error):
@@ -93,8 +95,8 @@ class Recorder:
         message = error.message if isinstance(error, MlflowException) else str(error)
         return self.plain({"class": type(error).__name__, "code": code, "message": message})
 
-    def plain(self, value):
-        """A JSON value without anything that differs from run to run."""
+    def plain(self, value, key=""):
+        """A JSON value without anything that differs from run to run; `key` is where it stands."""
         if isinstance(value, Enum):
             return value.name
         if isinstance(value, PagedList):
@@ -102,10 +104,7 @@ class Recorder:
         if isinstance(value, _MlflowObject):
             return {"": type(value).__name__, **self.plain(dict(value))}
         if isinstance(value, dict):
-            return {
-                self.text(str(key)): "<token>" if key == "next_page_token" else self.plain(item)
-                for key, item in value.items()
-            }
+            return {self.text(str(key)): self.plain(item, key) for key, item in value.items()}
         if isinstance(value, Sequence) and not isinstance(value, (str, bytes)):
             return [self.plain(item) for item in value]
         if isinstance(value, bool) or value is None:
@@ -113,7 +112,7 @@ class Recorder:
         if isinstance(value, (int, float)):
             return self.number(value)
         if isinstance(value, (bytes, str)):
-            return self.text(value.decode() if isinstance(value, bytes) else value)
+            return self.text(value.decode() if isinstance(value, bytes) else value, key)
         return self.text(repr(value))
 
     @staticmethod
@@ -122,20 +121,35 @@ class Recorder:
             return str(value)
         return "<time>" if CLOCK < value < 10 * CLOCK else value
 
-    def text(self, value):
+    def text(self, value, key=""):
+        if key == "next_page_token":
+            return "<token>"
+        if key == "experiment_id":
+            return self.experiment(value)
         if RANDOM_NAME.match(value):
             return "<random name>"
         for place, name in ((self.url, "<server>"), (str(self.folder), "<folder>")):
             value = value.replace(place, name)
-        value = ID.sub(self.name_of, re.sub(r"\b1[5-9]\d{11}\b", "<time>", value))
+        value = LOCATION.sub(lambda match: f"{match[1]}<{self.experiment(match[2])}>", value)
+        value = ID.sub(self.entity, TIME.sub("<time>", value))
         return REPEATED.sub(lambda match: f"{match[1]}×{len(match[0])}", value)
 
-    def name_of(self, match):
-        if match[0] not in self.names:
-            kind = "model" if match[1] else "run"
-            self.seen[kind] += 1
-            self.names[match[0]] = f"{kind}-{self.seen[kind]}"
-        return self.names[match[0]]
+    def experiment(self, number):
+        # The default one has the same number everywhere.
+        return number if number == "0" else self.name(f"experiment {number}", "experiment")
+
+    def entity(self, match):
+        return f"<{self.name(match[0], 'model' if match[1] else 'run')}>"
+
+    def name(self, key, kind):
+        """A step may show several things for the first time; those are told apart by their order."""
+        if key not in self.names:
+            name, again = f'{kind} of "{self.step}"', 1
+            while name in self.names.values():
+                again += 1
+                name = f'{kind} {again} of "{self.step}"'
+            self.names[key] = name
+        return self.names[key]
 
 
 def wire_fault(status, content):

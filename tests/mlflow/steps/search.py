@@ -280,8 +280,6 @@ def versions(do):
         "name LIKE 'search-%'",
         "name ILIKE 'SEARCH-%'",
         "name != 'search-1' AND name LIKE 'search-%'",
-        f"run_id = '{run}'",
-        f"run_id IN ('{run}', 'b')",
         "run_id IN ()",
         "version_number > 1 AND name = 'search-1'",
         "version_number = '1'",
@@ -297,6 +295,8 @@ def versions(do):
         "version = '1'",
     ]:
         do(f"versions where {words}", found, words)
+    do("versions of a run", found, f"run_id = '{run}'")
+    do("versions of some runs", found, f"run_id IN ('{run}', 'b')")
     ours = "name LIKE 'search-%'"
     for step, more in {
         "as they come": {},

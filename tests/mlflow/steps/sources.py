@@ -1,13 +1,34 @@
-"""Things to register: a small logged model, and the same files in a run."""
+"""Things to register: a small ONNX model in a logged model, and the same files in a run."""
+
+from onnx import TensorProto, helper
 
 MLMODEL = """\
-artifact_path: model
 flavors:
+  onnx:
+    code: null
+    data: model.onnx
+    onnx_version: 1.23.2
+    providers: [CPUExecutionProvider]
   python_function:
-    loader_module: mlflow.sklearn
-    model_path: model.pkl
+    data: model.onnx
+    loader_module: mlflow.onnx
     python_version: 3.11.7
 """
+
+
+def doubler():
+    """y = x + x"""
+    nodes = [helper.make_node("Add", ["x", "x"], ["y"])]
+    return graph(nodes, [])
+
+
+def graph(nodes, weights):
+    """A model from x to y, matrices with two columns."""
+    ends = [
+        [helper.make_tensor_value_info(name, TensorProto.FLOAT, ["rows", 2])] for name in ("x", "y")
+    ]
+    made = helper.make_graph(nodes, "graph", *ends, initializer=weights)
+    return helper.make_model(made, opset_imports=[helper.make_opsetid("", 18)], ir_version=10)
 
 
 def files(do):
@@ -15,7 +36,7 @@ def files(do):
     if not place.exists():
         place.mkdir()
         (place / "MLmodel").write_text(MLMODEL)
-        (place / "model.pkl").write_bytes(b"not a pickle")
+        (place / "model.onnx").write_bytes(doubler().SerializeToString())
     return str(place)
 
 
