@@ -60,8 +60,8 @@ function sameError(theirs: NonNullable<Step['error']>, ours: NonNullable<Step['e
   )
 }
 
-/** Which quotation marks stand in a message is no matter. */
-const plain = (text: string): string => text.replaceAll('"', "'")
+/** Whether a value is quoted, and how, is no matter. */
+const plain = (text: string): string => text.replaceAll(/["']/g, '')
 
 export interface Difference {
   theirs: Step

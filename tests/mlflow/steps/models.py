@@ -44,8 +44,8 @@ def updating(do):
     do("describe", "update_registered_model", "churn", "Who stays.")
     do("described", lambda: do.client.get_registered_model("churn").description)
     do("describe with nothing", "update_registered_model", "churn", "")
-    do("description of 5000", "update_registered_model", "churn", "d" * 5000)
     do("description of 5001", "update_registered_model", "churn", "d" * 5001)
+    do("description of 5000", "update_registered_model", "churn", "d" * 5000)
     do("description left out", "update_registered_model", "churn")
     do("describe, unknown", "update_registered_model", "nobody", "x")
 

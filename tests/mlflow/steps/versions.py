@@ -1,5 +1,7 @@
 """Model versions: create from every source, get, describe, tags, copy, download, delete."""
 
+import json
+
 import mlflow
 
 from steps.artifacts import digest
@@ -32,38 +34,45 @@ def creating(do):
     do("from a run", "create_model_version", NAME, f"runs:/{run}/model", run)
     do("from an address", "create_model_version", NAME, f"{uri}/model", run)
     do("with everything", "create_model_version", NAME, f"runs:/{run}/model", run, {"a": "1"}, "http://x", "d")
-    do("from a logged model, id untold", "create_model_version", NAME, source)
     do("from a logged model, with run", "create_model_version", NAME, source, run, model_id=model)
-    do("tag on the logged model", lambda: do.client.get_logged_model(model).tags)
+    do("tag on the logged model", registrations, do, model)
     do("from a version", "create_model_version", NAME, f"models:/{NAME}/1")
     do("register from a run", mlflow.register_model, f"runs:/{run}/model", "registered")
     do("register a logged model", mlflow.register_model, source, "registered", tags={"t": "1"})
     do("the model made for it", "get_registered_model", "registered")
 
 
+def registrations(do, model):
+    return json.loads(do.client.get_logged_model(model).tags["mlflow.modelVersions"])
+
+
 def refused(do):
+    """In a model of their own, so that what one server takes does not shift the other's numbers."""
+    model = do.client.create_registered_model("refusals").name
+    told = logged(do, "id untold")
+    do("from a logged model, id untold", "create_model_version", model, told)
     run = run_with_model(do, "for refusals")
     source = f"runs:/{run}/model"
     do("create, unknown model", "create_model_version", "nobody", source, run)
     do("create, empty model", "create_model_version", "", source, run)
-    do("create, empty source", "create_model_version", NAME, "")
-    do("create, unknown logged model", "create_model_version", NAME, f"models:/{NO_MODEL}")
-    do("create, unknown version", "create_model_version", NAME, f"models:/{NAME}/99")
-    do("create, unknown model as source", "create_model_version", NAME, "models:/nobody/1")
-    do("create, source no address", "create_model_version", NAME, "models:/")
-    do("create, unknown run", "create_model_version", NAME, f"runs:/{NO_RUN}/model", NO_RUN)
-    do("create, run no id", "create_model_version", NAME, source, "no such run!")
-    do("create, of a run that is not told", "create_model_version", NAME, source)
-    do("create, of another run", "create_model_version", NAME, source, NO_RUN)
-    do("create, other model id", "create_model_version", NAME, source, run, model_id=NO_MODEL)
-    do("create, no files there", "create_model_version", NAME, f"runs:/{run}/nothing", run)
-    do("create, local path", "create_model_version", NAME, "/etc/passwd")
-    do("create, local file", "create_model_version", NAME, "file:///etc/passwd")
-    do("create, source that climbs", "create_model_version", NAME, "mlflow-artifacts:/0/../../etc")
-    do("create, encoded climb", "create_model_version", NAME, "mlflow-artifacts:/0/%2e%2e/%2e%2e/etc")
-    do("create, bad tag key", "create_model_version", NAME, source, run, tags={"a?": "1"})
-    do("create, description of 5001", "create_model_version", NAME, source, run, description="d" * 5001)
-    do("create, run link of 501", "create_model_version", NAME, source, run, run_link="l" * 501)
+    do("create, empty source", "create_model_version", model, "")
+    do("create, unknown logged model", "create_model_version", model, f"models:/{NO_MODEL}")
+    do("create, unknown version", "create_model_version", model, f"models:/{NAME}/99")
+    do("create, unknown model as source", "create_model_version", model, "models:/nobody/1")
+    do("create, source no address", "create_model_version", model, "models:/")
+    do("create, unknown run", "create_model_version", model, f"runs:/{NO_RUN}/model", NO_RUN)
+    do("create, run no id", "create_model_version", model, source, "no such run!")
+    do("create, of a run that is not told", "create_model_version", model, source)
+    do("create, of another run", "create_model_version", model, source, NO_RUN)
+    do("create, other model id", "create_model_version", model, source, run, model_id=NO_MODEL)
+    do("create, no files there", "create_model_version", model, f"runs:/{run}/nothing", run)
+    do("create, local path", "create_model_version", model, "/etc/passwd")
+    do("create, local file", "create_model_version", model, "file:///etc/passwd")
+    do("create, source that climbs", "create_model_version", model, "mlflow-artifacts:/0/../../etc")
+    do("create, encoded climb", "create_model_version", model, "mlflow-artifacts:/0/%2e%2e/%2e%2e/etc")
+    do("create, bad tag key", "create_model_version", model, source, run, tags={"a?": "1"})
+    do("create, description of 5001", "create_model_version", model, source, run, description="d" * 5001)
+    do("create, run link of 501", "create_model_version", model, source, run, run_link="l" * 501)
 
 
 def reading(do):
@@ -88,8 +97,8 @@ def describing(do):
     do("described", lambda: do.client.get_model_version(NAME, "1").description)
     do("model untouched", lambda: do.client.get_registered_model(NAME).last_updated_timestamp == touched)
     do("describe with nothing", "update_model_version", NAME, "1", "")
-    do("description of 5000", "update_model_version", NAME, "1", "d" * 5000)
     do("description of 5001", "update_model_version", NAME, "1", "d" * 5001)
+    do("description of 5000", "update_model_version", NAME, "1", "d" * 5000)
     do("description left out", "update_model_version", NAME, "1")
     do("describe, unknown", "update_model_version", NAME, "99", "x")
 
@@ -154,7 +163,7 @@ def deleting(do):
     do("delete", "delete_model_version", NAME, number)
     do("deleted", "get_model_version", NAME, number)
     do("delete again", "delete_model_version", NAME, number)
-    do("address", "get_model_version_download_uri", NAME, number)
+    do("address of deleted", "get_model_version_download_uri", NAME, number)
     do("describe deleted", "update_model_version", NAME, number, "x")
     do("tag deleted", "set_model_version_tag", NAME, number, "a", "b")
     do("stage of deleted", "transition_model_version_stage", NAME, number, "Production")

@@ -15,7 +15,6 @@ def run(do):
 
 
 def general(do, home):
-    do.http("health", "GET", "/health")
     do.http("the other prefix", "GET", f"/ajax-api/2.0/mlflow/experiments/get?experiment_id={home}")
     do.http("no such call", "GET", f"{API}/experiments/paint")
     do.http("body no JSON", "POST", f"{API}/experiments/create", data=b"{", headers=JSON)
@@ -36,7 +35,7 @@ def tracking(do, home, run):
     do.http("int64 as text", "POST", f"{API}/runs/create", made)
     do.http("int64 as a fraction", "POST", f"{API}/runs/create", {**made, "start_time": 1.5})
     do.http("int64 as a word", "POST", f"{API}/runs/create", {**made, "start_time": "noon"})
-    metric = {"run_id": run, "key": "m", "timestamp": 1}
+    metric = {"run_id": run, "timestamp": 1}
     for what, value in {
         "as text": "1.5",
         "NaN": "NaN",
@@ -47,8 +46,9 @@ def tracking(do, home, run):
         "true": True,
         "a list": [1],
     }.items():
-        do.http(f"metric, {what}", "POST", f"{API}/runs/log-metric", {**metric, "value": value})
-    do.http("metric left out", "POST", f"{API}/runs/log-metric", metric)
+        body = {**metric, "key": what if value in (True, None) else "m", "value": value}
+        do.http(f"metric, {what}", "POST", f"{API}/runs/log-metric", body)
+    do.http("metric left out", "POST", f"{API}/runs/log-metric", {**metric, "key": "m"})
     do.http("time left out", "POST", f"{API}/runs/log-metric", {"run_id": run, "key": "m", "value": 1})
     do.http("metrics now", "GET", f"{API}/metrics/get-history?run_id={run}&metric_key=m")
     do.http("a page of them", "GET", f"{API}/metrics/get-history?run_id={run}&metric_key=m&max_results=2")
@@ -79,7 +79,6 @@ def registry(do, run):
     do.http("version", "POST", f"{API}/model-versions/create", source)
     do.http("version without source", "POST", f"{API}/model-versions/create", name)
     one = {**name, "version": "1"}
-    do.http("version as a number", "POST", f"{API}/model-versions/set-tag", {**name, "version": 1, "key": "a"})
     do.http("stage", "POST", f"{API}/model-versions/transition-stage", {**one, "stage": "staging"})
     archive = {**one, "stage": "Staging", "archive_existing_versions": "true"}
     do.http("boolean as text", "POST", f"{API}/model-versions/transition-stage", archive)
@@ -99,6 +98,8 @@ def registry(do, run):
     do.http("models by GET", "GET", f"{API}/registered-models/search?filter=name%3D'wire'&max_results=1")
     do.http("models by page of none", "GET", f"{API}/registered-models/search?max_results=0")
     do.http("versions by GET", "GET", f"{API}/model-versions/search?filter=name%3D'wire'")
+    number = {**name, "version": 1, "key": "a"}
+    do.http("version as a number", "POST", f"{API}/model-versions/set-tag", number)
     do.http("version deleted", "DELETE", f"{API}/model-versions/delete", one)
     do.http("model deleted", "DELETE", f"{API}/registered-models/delete", name)
     do.http("model deleted again", "DELETE", f"{API}/registered-models/delete", name)
