@@ -79,7 +79,7 @@ class Recorder:
             # The client reads an empty body as {}.
             content = (answer.text or {}) if answer.ok else None
         outcome = (
-            {"result": self.plain(said(content))}
+            {"result": self.plain(meaning(content))}
             if answer.ok
             else {"error": self.plain({"class": "HTTP", **wire_fault(answer.status_code, content)})}
         )
@@ -153,13 +153,13 @@ class Recorder:
         return self.names[key]
 
 
-def said(content):
+def meaning(content):
     """An answer without members that say nothing, and without workspaces, which are left out."""
     if isinstance(content, list):
-        return [said(item) for item in content]
+        return [meaning(item) for item in content]
     if not isinstance(content, dict):
         return content
-    members = {key: said(item) for key, item in content.items() if key != "workspace"}
+    members = {key: meaning(item) for key, item in content.items() if key != "workspace"}
     return {key: item for key, item in members.items() if item not in ({}, [])}
 
 
