@@ -48,6 +48,8 @@ export function outcomeOf({ error }: Step): string {
 }
 
 function sameError(theirs: NonNullable<Step['error']>, ours: NonNullable<Step['error']>): boolean {
+  // Where MLflow says nothing but a status there is no more to compare.
+  if (theirs.class === 'HTTP' && theirs.code === null) return theirs.status === ours.status
   const said = ours.message ?? ''
   return (
     theirs.class === ours.class &&

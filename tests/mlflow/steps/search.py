@@ -212,6 +212,10 @@ def logged_models(do):
         "by nothing known": {"order_by": [{"field_name": "colour"}]},
         "without a field": {"order_by": [{"ascending": True}]},
         "on a dataset": {"datasets": [{"dataset_name": "iris"}], "order_by": by_name},
+        "on a dataset told by its digest": {
+            "datasets": [{"dataset_name": "iris", "dataset_digest": "abc"}],
+            "order_by": by_name,
+        },
         "on another dataset": {"datasets": [{"dataset_name": "other"}], "order_by": by_name},
         "bad token": {"page_token": "???"},
     }.items():
