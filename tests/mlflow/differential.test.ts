@@ -60,8 +60,7 @@ async function runBoth(server: string, client: string, sections: string[] = []):
     ])
     return { theirs, ours }
   } finally {
-    mlflow.stop()
-    await relais.close()
+    await Promise.all([mlflow.stop(), relais.close()])
   }
 }
 

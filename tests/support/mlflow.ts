@@ -5,7 +5,7 @@ import { join } from 'node:path'
 
 export interface MlflowServer {
   url: string
-  stop(): void
+  stop(): Promise<void>
 }
 
 /** The environment of a Python process of these suites: nothing of the caller's, no telemetry. */
@@ -43,18 +43,18 @@ export async function startMlflow(python: string): Promise<MlflowServer> {
     env: { ...pythonEnv(folder), MLFLOW_SERVER_ENABLE_JOB_EXECUTION: 'false' },
     stdout: Bun.file(log),
     stderr: Bun.file(log),
-    // A group of its own: its workers end with it.
-    detached: true,
   })
-  const stop = (): void => {
-    if (child.exitCode === null) process.kill(-child.pid, 'SIGKILL')
+  const stop = async (): Promise<void> => {
+    // Asked, it ends its workers, too.
+    child.kill('SIGTERM')
+    await child.exited
     rmSync(folder, { recursive: true, force: true })
   }
   const until = Date.now() + 120_000
   while (!(await answers(`${url}/health`))) {
     if (child.exitCode !== null || Date.now() > until) {
       const words = readFileSync(log, 'utf8').slice(-2000)
-      stop()
+      await stop()
       throw new Error(`mlflow server did not start: ${words}`)
     }
     await Bun.sleep(200)
