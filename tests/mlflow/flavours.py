@@ -1,7 +1,8 @@
 """Models of other kinds, logged and registered with default arguments: what they are and should answer.
 
-Usage: python tests/mlflow/flavours.py; MLFLOW_TRACKING_URI and MLFLOW_TRACKING_TOKEN in the environment.
-Prints one JSON object: name of the model → version as MLflow's client sees it, rows and outputs.
+Usage: python tests/mlflow/flavours.py; MLFLOW_TRACKING_URI and what gives access in the environment.
+Prints one JSON object: name of the model → what was logged, rows and outputs that they should give; and
+under `refused` the error codes of calls that are not implemented.
 """
 
 import json
@@ -13,6 +14,7 @@ warnings.filterwarnings("ignore")
 import mlflow  # noqa: E402
 import numpy as np  # noqa: E402
 from mlflow import MlflowClient  # noqa: E402
+from mlflow.exceptions import MlflowException  # noqa: E402
 from onnx import TensorProto, helper, numpy_helper  # noqa: E402
 from sklearn.linear_model import LogisticRegression  # noqa: E402
 
@@ -80,12 +82,32 @@ def plain():
     }
 
 
+def refused():
+    """Error codes of what is not implemented; none is repeated by the client."""
+    client = MlflowClient()
+    calls = {
+        "traces": lambda: client.search_traces(locations=["0"]),
+        "webhooks": client.list_webhooks,
+        "evaluation": lambda: client.create_dataset("questions"),
+        "workspaces": client.list_workspaces,
+    }
+    return {name: code_of(call) for name, call in calls.items()}
+
+
+def code_of(call):
+    try:
+        return f"no error but {call()}"
+    except MlflowException as fault:
+        return fault.error_code
+
+
 def main():
     mlflow.set_experiment("flavours")
     seen = {
         "network": logged("network", [20, 64, 32, 3]),
         "large": logged("large", [5, 5000, 5000, 2]),
         "plain": plain(),
+        "refused": refused(),
     }
     json.dump(seen, sys.stdout)
 

@@ -59,6 +59,8 @@ interface Flavours {
   network: Logged
   large: Logged
   plain: { status: string; message: string; prediction: number[] }
+  /** Kind of call → error code. */
+  refused: Record<string, string>
 }
 
 interface Rollback {
@@ -76,7 +78,11 @@ beforeAll(async () => {
   ci = await relais.token('ci')
   ;[first, flavours] = await Promise.all([
     trained(),
-    seenBy<Flavours>('flavours.py', { MLFLOW_TRACKING_TOKEN: train }),
+    // The client prefers a user and a password where they are set.
+    seenBy<Flavours>('flavours.py', {
+      MLFLOW_TRACKING_USERNAME: 'data-scientist',
+      MLFLOW_TRACKING_PASSWORD: train,
+    }),
   ])
 }, 600_000)
 afterAll(async () => {
@@ -196,6 +202,15 @@ describe('log_model with default arguments', () => {
     expect(body).toMatchObject({ servability: 'not-servable', reason: message })
     expect(message).toContain('mlflow.onnx.log_model')
     expect(message).toContain('skl2onnx')
+  })
+})
+
+test('what is not implemented is told at once and by that name', () => {
+  expect(flavours.refused).toEqual({
+    traces: 'ENDPOINT_NOT_FOUND',
+    webhooks: 'ENDPOINT_NOT_FOUND',
+    evaluation: 'ENDPOINT_NOT_FOUND',
+    workspaces: 'ENDPOINT_NOT_FOUND',
   })
 })
 
