@@ -95,7 +95,7 @@ export interface Known {
   covers: (difference: Difference) => boolean
 }
 
-/** ``- `step`, `other step` (ok → CODE): reason #123``; `*` stands for anything, but never for ok. */
+/** ``- `step`, `other step` (ok → CODE|OTHER): reason #123``; `*` is anything, but never our ok. */
 const lineForm = /^- ((?:`[^`]+`(?:, )?)+) \((\S+) → (\S+)\): .{20,}(?:#\d+|⚠ §[\d.]+)\.?$/
 
 const matches = (pattern: string, text: string): boolean =>
@@ -107,22 +107,30 @@ export function readKnown(): Known[] {
   return lines.flatMap((line) => {
     const [, names, from, to] = lineForm.exec(line) ?? []
     if (!names) throw new Error(`differences.md has a line without reason and number: ${line}`)
-    const change = `${from} → ${to}`
+    const changes = (to ?? '').split('|').map((one) => `${from} → ${one}`)
     return [...names.matchAll(/`([^`]+)`/g)].map(([, name = '']) => ({
       line,
       name,
       covers: (one: Difference) =>
         matches(name, one.theirs.step) &&
-        matches(change, one.change) &&
+        changes.some((change) => matches(change, one.change)) &&
         !(to === '*' && one.change.endsWith('→ ok')),
     }))
   })
 }
 
+/** Members in one order, so that what is shown differs only where the values do. */
+function sorted(value: unknown): unknown {
+  if (Array.isArray(value)) return value.map(sorted)
+  if (typeof value !== 'object' || value === null) return value
+  const members = Object.entries(value).toSorted(([a], [b]) => (a < b ? -1 : 1))
+  return Object.fromEntries(members.map(([key, member]) => [key, sorted(member)]))
+}
+
 /** A difference as it is printed. */
 export function shown({ theirs, ours, change }: Difference): string {
   const told = ({ result, error }: Step): string =>
-    error ? `${error.class} ${error.code}: ${error.message}` : JSON.stringify(result)
+    error ? `${error.class} ${error.code}: ${error.message}` : JSON.stringify(sorted(result))
   const call = `${theirs.call}(${theirs.arguments.map((one) => JSON.stringify(one)).join(', ')})`
   const [before, after] = [told(theirs), told(ours)]
   let apart = 0

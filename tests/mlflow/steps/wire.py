@@ -35,6 +35,7 @@ def tracking(do, home, run):
     do.http("int64 as text", "POST", f"{API}/runs/create", made)
     do.http("int64 as a fraction", "POST", f"{API}/runs/create", {**made, "start_time": 1.5})
     do.http("int64 as a word", "POST", f"{API}/runs/create", {**made, "start_time": "noon"})
+    do.http("run by its old name", "GET", f"{API}/runs/get?run_uuid={run}")
     metric = {"run_id": run, "timestamp": 1}
     for what, value in {
         "as text": "1.5",
@@ -52,7 +53,6 @@ def tracking(do, home, run):
     do.http("time left out", "POST", f"{API}/runs/log-metric", {"run_id": run, "key": "m", "value": 1})
     do.http("metrics now", "GET", f"{API}/metrics/get-history?run_id={run}&metric_key=m")
     do.http("a page of them", "GET", f"{API}/metrics/get-history?run_id={run}&metric_key=m&max_results=2")
-    do.http("run by its old name", "GET", f"{API}/runs/get?run_uuid={run}")
     do.http("run untold", "GET", f"{API}/runs/get")
     do.http("param value left out", "POST", f"{API}/runs/log-parameter", {"run_id": run, "key": "p"})
     do.http("status by number", "POST", f"{API}/runs/update", {"run_id": run, "status": 3})
