@@ -1,4 +1,4 @@
-"""From data to a version in Staging: check, train, convert, log, register, evaluate, ask for Staging.
+"""From data to a version in Staging: check, train, convert, log, register, evaluate, ask.
 
 Usage: MLFLOW_TRACKING_URI=http://relais:8080 MLFLOW_TRACKING_TOKEN=… python pipeline.py
 
@@ -62,7 +62,7 @@ def log(converted, model, features, name, params):
 
 
 def predict(server, token, name, version, features):
-    """Labels from the server's own prediction API: what is measured is what will be served."""
+    """Labels by the server's prediction API: what is measured is what will be served."""
     answer = requests.post(
         f"{server}/v1/models/{name}/versions/{version}:predict",
         json={"instances": features.astype(np.float32).to_dict("records")},

@@ -33,7 +33,11 @@ def become(role):
 def move(version, stage, **more):
     """The stage it is in now, or the error code, its status and text."""
     try:
-        return MlflowClient().transition_model_version_stage(NAME, version, stage, **more).current_stage
+        return (
+            MlflowClient()
+            .transition_model_version_stage(NAME, version, stage, **more)
+            .current_stage
+        )
     except MlflowException as fault:
         return [fault.error_code, fault.get_http_status_code(), fault.message]
 

@@ -33,7 +33,11 @@ def run(do):
     models(do)
     loading(do)
     searching(do)
-    do("delete experiment", mlflow.delete_experiment, mlflow.get_experiment_by_name("fluent").experiment_id)
+    do(
+        "delete experiment",
+        mlflow.delete_experiment,
+        mlflow.get_experiment_by_name("fluent").experiment_id,
+    )
     do("set a deleted one", mlflow.set_experiment, "fluent")
 
 
@@ -66,7 +70,9 @@ def training(do):
 def told(do, run):
     """A run without what the machine puts in: its user, its commit, its file."""
     seen = do.client.get_run(run)
-    tags = {key: value for key, value in seen.data.tags.items() if not key.startswith("mlflow.source")}
+    tags = {
+        key: value for key, value in seen.data.tags.items() if not key.startswith("mlflow.source")
+    }
     tags.pop("mlflow.user", None)
     return seen.info.status, seen.info.run_name, seen.data.metrics, seen.data.params, tags
 
@@ -99,16 +105,34 @@ def models(do):
     signature = infer_signature(ROWS, ROWS * 2)
     with mlflow.start_run(run_name="models") as active:
         mlflow.log_metric("acc", 0.9, timestamp=10)
-        small = do("log a model", log_model, doubler(), "small", signature=signature, input_example=ROWS)
+        small = do(
+            "log a model", log_model, doubler(), "small", signature=signature, input_example=ROWS
+        )
         do("log and register", log_model, doubler(), "kept", registered_model_name="fluent")
-        do("log a large one", log_model, wide(), "large", registered_model_name="fluent", signature=signature)
+        do(
+            "log a large one",
+            log_model,
+            wide(),
+            "large",
+            registered_model_name="fluent",
+            signature=signature,
+        )
     do("log without a run", log_model, doubler(), "alone")
-    do("register by run", mlflow.register_model, f"runs:/{active.info.run_id}/small", "fluent", tags={"a": "1"})
+    do(
+        "register by run",
+        mlflow.register_model,
+        f"runs:/{active.info.run_id}/small",
+        "fluent",
+        tags={"a": "1"},
+    )
     do("register by id", mlflow.register_model, small, "fluent")
     do("register nothing", mlflow.register_model, f"runs:/{active.info.run_id}/nothing", "fluent")
     do("outputs of the run", lambda: len(mlflow.get_run(active.info.run_id).outputs.model_outputs))
     do("model logged", lambda: mlflow.get_logged_model(small.rsplit("/", 1)[1]))
-    do("models logged", lambda: sorted(one.name for one in mlflow.search_logged_models(output_format="list")))
+    do(
+        "models logged",
+        lambda: sorted(one.name for one in mlflow.search_logged_models(output_format="list")),
+    )
     do("versions", versions, do)
 
 
@@ -141,13 +165,26 @@ def loading(do):
 
 
 def predicted(uri):
-    return {key: value.tolist() for key, value in mlflow.pyfunc.load_model(uri).predict(ROWS).items()}
+    return {
+        key: value.tolist() for key, value in mlflow.pyfunc.load_model(uri).predict(ROWS).items()
+    }
 
 
 def searching(do):
     frame = mlflow.search_runs(order_by=["start_time ASC"])
     do("runs as a frame", lambda: sorted(frame["tags.mlflow.runName"].dropna()))
     do("runs by name", lambda: len(mlflow.search_runs(experiment_names=["fluent"])))
-    do("experiments", lambda: [one.name for one in mlflow.search_experiments(filter_string="name = 'fluent'")])
-    do("models", lambda: [one.name for one in mlflow.search_registered_models(filter_string="name = 'fluent'")])
-    do("versions searched", lambda: len(mlflow.search_model_versions(filter_string="name = 'fluent'")))
+    do(
+        "experiments",
+        lambda: [one.name for one in mlflow.search_experiments(filter_string="name = 'fluent'")],
+    )
+    do(
+        "models",
+        lambda: [
+            one.name for one in mlflow.search_registered_models(filter_string="name = 'fluent'")
+        ],
+    )
+    do(
+        "versions searched",
+        lambda: len(mlflow.search_model_versions(filter_string="name = 'fluent'")),
+    )

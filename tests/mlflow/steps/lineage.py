@@ -41,7 +41,12 @@ def run(do):
         "tag value of 500": InputTag("k", "v" * 500),
         "tag value of 501": InputTag("k", "v" * 501),
     }.items():
-        do(f"inputs, {what}", "log_inputs", one, [DatasetInput(dataset("tagged", what[-3:]), [tag])])
+        do(
+            f"inputs, {what}",
+            "log_inputs",
+            one,
+            [DatasetInput(dataset("tagged", what[-3:]), [tag])],
+        )
     do("inputs, unknown run", "log_inputs", NO_RUN, [plain])
     outputs(do, one, model)
 

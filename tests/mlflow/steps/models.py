@@ -30,7 +30,7 @@ def names(do):
         "with points": "v1.2.3",
         "with spaces": "my model",
         "with a plus, percent, question mark": "a+b %20?c&d=e",
-        "with quotes": "it's \"quoted\"",
+        "with quotes": 'it\'s "quoted"',
         "beyond ASCII": "Größe 実験",
         "of 255": "n" * 255,
         "of 257": "n" * 257,

@@ -41,7 +41,7 @@ class Recorder:
         self.names = {NO_RUN: "no run", NO_MODEL: "no model"}
 
     def __call__(self, name, method, /, *args, **kwargs):
-        """Calls a method of the client by name, or any function. Gives its result, None if it raised."""
+        """Calls a method of the client, or any function. Gives its result, None if it raised."""
         if isinstance(method, str):
             self.called.add(method)
             call, said = getattr(self.client, method), method

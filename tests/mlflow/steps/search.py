@@ -19,7 +19,9 @@ def run(do):
 
 def experiments(do):
     for at in range(4):
-        do.client.create_experiment(f"{MODELS}{at}", tags={"parity": "even" if at % 2 == 0 else "odd"})
+        do.client.create_experiment(
+            f"{MODELS}{at}", tags={"parity": "even" if at % 2 == 0 else "odd"}
+        )
     ours = f"name LIKE '{MODELS}%'"
     for step, more in {
         "all": {},
@@ -34,13 +36,16 @@ def experiments(do):
         "page too large": {"max_results": 50_001},
         "bad token": {"page_token": "???"},
     }.items():
-        do(f"experiments, {step}", lambda more=more: named(do.client.search_experiments(filter_string=ours, **more)))
+        do(
+            f"experiments, {step}",
+            lambda more=more: named(do.client.search_experiments(filter_string=ours, **more)),
+        )
     for words in [
         "name = 'search-1'",
         "name != 'search-1' AND name LIKE 'search-%'",
         "name LIKE 'SEARCH-%'",
         "name ILIKE 'SEARCH-%'",
-        "attribute.name = \"search-2\"",
+        'attribute.name = "search-2"',
         "tags.parity = 'odd'",
         "tags.`parity` = 'odd' AND name LIKE 'search-%'",
         "tag.parity != 'odd'",
@@ -57,7 +62,10 @@ def experiments(do):
         "tags.parity IS NOT NULL",
         "(name = 'a')",
     ]:
-        do(f"experiments where {words}", lambda words=words: named(do.client.search_experiments(filter_string=words)))
+        do(
+            f"experiments where {words}",
+            lambda words=words: named(do.client.search_experiments(filter_string=words)),
+        )
     do("experiments", "search_experiments", ViewType.ACTIVE_ONLY, 3, "name LIKE 'search-%'")
 
 
@@ -68,7 +76,9 @@ def named(found):
 def seeded(do):
     home = do.client.create_experiment("search runs")
     for at in range(6):
-        run = do.client.create_run(home, start_time=1000 + at, run_name=f"r{at}", tags={"mlflow.user": "ann"})
+        run = do.client.create_run(
+            home, start_time=1000 + at, run_name=f"r{at}", tags={"mlflow.user": "ann"}
+        )
         loss = float("nan") if at == 4 else at / 10
         metrics = [] if at == 5 else [Metric("loss", loss, 1, 0), Metric("my loss", at * 1.0, 1, 0)]
         params = [Param("depth", str(at % 3)), Param("kind of", "Tree" if at % 2 else "Net")]
@@ -89,7 +99,7 @@ def runs(do, home):
         "metrics.loss < 0.2",
         "metric.loss >= 0.1 AND params.depth = '1'",
         "metrics.`my loss` > 2",
-        "metrics.\"my loss\" != 2",
+        'metrics."my loss" != 2',
         "metrics.loss = 0.3",
         "metrics.nothing > 0",
         "params.depth != '1'",
@@ -163,7 +173,9 @@ def pages(do, home):
     def paged():
         token, told = None, []
         while token is not None or not told:
-            page = do.client.search_runs([home], order_by=["run_name"], max_results=2, page_token=token)
+            page = do.client.search_runs(
+                [home], order_by=["run_name"], max_results=2, page_token=token
+            )
             told.append([one.info.run_name for one in page])
             token = page.token
         return told
@@ -176,7 +188,9 @@ def logged_models(do):
     run = do.client.create_run(home, start_time=1000, run_name="r").info.run_id
     for at in range(4):
         params, tags = {"depth": str(at)}, {"odd": str(at % 2)}
-        model = do.client.create_logged_model(home, f"m{at}", run if at else None, tags, params, "dnn" if at else "tree")
+        model = do.client.create_logged_model(
+            home, f"m{at}", run if at else None, tags, params, "dnn" if at else "tree"
+        )
         do.client.log_metric(run, "acc", at / 10, 10, 0, None, "iris", "abc", model.model_id)
         if at < 2:
             do.client.finalize_logged_model(model.model_id, "READY" if at else "FAILED")
@@ -207,7 +221,9 @@ def logged_models(do):
         "by name, down": {"order_by": [{"field_name": "name", "ascending": False}]},
         "by metric": {"order_by": [{"field_name": "metrics.acc", "ascending": False}]},
         "by metric on data": {
-            "order_by": [{"field_name": "metrics.acc", "dataset_name": "iris", "dataset_digest": "abc"}]
+            "order_by": [
+                {"field_name": "metrics.acc", "dataset_name": "iris", "dataset_digest": "abc"}
+            ]
         },
         "by nothing known": {"order_by": [{"field_name": "colour"}]},
         "without a field": {"order_by": [{"ascending": True}]},
@@ -227,7 +243,9 @@ def logged_models(do):
 
 def models(do):
     for at in range(4):
-        do.client.create_registered_model(f"{MODELS}{at}", {"parity": "even" if at % 2 == 0 else "odd"})
+        do.client.create_registered_model(
+            f"{MODELS}{at}", {"parity": "even" if at % 2 == 0 else "odd"}
+        )
 
     def found(words=None, **more):
         return named(do.client.search_registered_models(words, **more))

@@ -37,7 +37,13 @@ def moving(do):
 
 def archiving(do):
     for version in ["1", "2"]:
-        do(f"{version} to Production", "transition_model_version_stage", NAME, version, "Production")
+        do(
+            f"{version} to Production",
+            "transition_model_version_stage",
+            NAME,
+            version,
+            "Production",
+        )
     do("both are there", lambda: stages(do))
     do("3, archiving", "transition_model_version_stage", NAME, "3", "Production", True)
     do("they went", lambda: stages(do))
@@ -57,7 +63,10 @@ def stages(do):
 def latest(do):
     do("latest", lambda: numbers(do.client.get_latest_versions(NAME)))
     do("latest in Production", "get_latest_versions", NAME, ["Production"])
-    do("latest in two", lambda: numbers(do.client.get_latest_versions(NAME, ["Production", "Staging"])))
+    do(
+        "latest in two",
+        lambda: numbers(do.client.get_latest_versions(NAME, ["Production", "Staging"])),
+    )
     do("latest, other case", lambda: numbers(do.client.get_latest_versions(NAME, ["production"])))
     do("latest in no stage", "get_latest_versions", NAME, ["Live"])
     do("latest, unknown model", "get_latest_versions", "nobody")

@@ -30,10 +30,22 @@ def creating(do):
     uri = do.client.get_run(run).info.artifact_uri
     before = do.client.get_registered_model(NAME).last_updated_timestamp
     do("from a logged model", "create_model_version", NAME, source, model_id=model)
-    do("model was touched", lambda: do.client.get_registered_model(NAME).last_updated_timestamp >= before)
+    do(
+        "model was touched",
+        lambda: do.client.get_registered_model(NAME).last_updated_timestamp >= before,
+    )
     do("from a run", "create_model_version", NAME, f"runs:/{run}/model", run)
     do("from an address", "create_model_version", NAME, f"{uri}/model", run)
-    do("with everything", "create_model_version", NAME, f"runs:/{run}/model", run, {"a": "1"}, "http://x", "d")
+    do(
+        "with everything",
+        "create_model_version",
+        NAME,
+        f"runs:/{run}/model",
+        run,
+        {"a": "1"},
+        "http://x",
+        "d",
+    )
     do("from a logged model, with run", "create_model_version", NAME, source, run, model_id=model)
     do("tag on the logged model", registrations, do, model)
     do("from a version", "create_model_version", NAME, f"models:/{NAME}/1")
@@ -69,9 +81,21 @@ def refused(do):
     do("create, local path", "create_model_version", model, "/etc/passwd")
     do("create, local file", "create_model_version", model, "file:///etc/passwd")
     do("create, source that climbs", "create_model_version", model, "mlflow-artifacts:/0/../../etc")
-    do("create, encoded climb", "create_model_version", model, "mlflow-artifacts:/0/%2e%2e/%2e%2e/etc")
+    do(
+        "create, encoded climb",
+        "create_model_version",
+        model,
+        "mlflow-artifacts:/0/%2e%2e/%2e%2e/etc",
+    )
     do("create, bad tag key", "create_model_version", model, source, run, tags={"a?": "1"})
-    do("create, description of 5001", "create_model_version", model, source, run, description="d" * 5001)
+    do(
+        "create, description of 5001",
+        "create_model_version",
+        model,
+        source,
+        run,
+        description="d" * 5001,
+    )
     do("create, run link of 501", "create_model_version", model, source, run, run_link="l" * 501)
 
 
@@ -95,7 +119,10 @@ def describing(do):
     touched = do.client.get_registered_model(NAME).last_updated_timestamp
     do("describe", "update_model_version", NAME, "1", "First.")
     do("described", lambda: do.client.get_model_version(NAME, "1").description)
-    do("model untouched", lambda: do.client.get_registered_model(NAME).last_updated_timestamp == touched)
+    do(
+        "model untouched",
+        lambda: do.client.get_registered_model(NAME).last_updated_timestamp == touched,
+    )
     do("describe with nothing", "update_model_version", NAME, "1", "")
     do("description of 5001", "update_model_version", NAME, "1", "d" * 5001)
     do("description of 5000", "update_model_version", NAME, "1", "d" * 5000)
@@ -133,7 +160,10 @@ def copying(do):
     do("copy, unknown model", "copy_model_version", "models:/nobody/1", "copies")
     do("copy, no address", "copy_model_version", "runs:/x/y", "copies")
     do("copy to a bad name", "copy_model_version", f"models:/{NAME}/1", "a/b")
-    do("versions of the copy", lambda: sorted(v.version for v in do.client.search_model_versions("name = 'copies'")))
+    do(
+        "versions of the copy",
+        lambda: sorted(v.version for v in do.client.search_model_versions("name = 'copies'")),
+    )
 
 
 def downloading(do):

@@ -21,7 +21,9 @@ def general(do, home):
     do.http("body a list", "POST", f"{API}/experiments/create", [1])
     do.http("body empty", "POST", f"{API}/experiments/search", data=b"", headers=JSON)
     do.http("body of another type", "POST", f"{API}/experiments/create", data=b"a=1", headers=FORM)
-    do.http("unknown fields", "POST", f"{API}/experiments/create", {"name": "wire-2", "colour": "red"})
+    do.http(
+        "unknown fields", "POST", f"{API}/experiments/create", {"name": "wire-2", "colour": "red"}
+    )
     do.http("field of another type", "POST", f"{API}/experiments/create", {"name": 7})
     do.http("field that is null", "POST", f"{API}/experiments/create", {"name": None})
 
@@ -50,24 +52,41 @@ def tracking(do, home, run):
         body = {**metric, "key": what if value in (True, None) else "m", "value": value}
         do.http(f"metric, {what}", "POST", f"{API}/runs/log-metric", body)
     do.http("metric left out", "POST", f"{API}/runs/log-metric", {**metric, "key": "m"})
-    do.http("time left out", "POST", f"{API}/runs/log-metric", {"run_id": run, "key": "m", "value": 1})
+    do.http(
+        "time left out", "POST", f"{API}/runs/log-metric", {"run_id": run, "key": "m", "value": 1}
+    )
     do.http("metrics now", "GET", f"{API}/metrics/get-history?run_id={run}&metric_key=m")
-    do.http("a page of them", "GET", f"{API}/metrics/get-history?run_id={run}&metric_key=m&max_results=2")
+    do.http(
+        "a page of them",
+        "GET",
+        f"{API}/metrics/get-history?run_id={run}&metric_key=m&max_results=2",
+    )
     do.http("run untold", "GET", f"{API}/runs/get")
-    do.http("param value left out", "POST", f"{API}/runs/log-parameter", {"run_id": run, "key": "p"})
+    do.http(
+        "param value left out", "POST", f"{API}/runs/log-parameter", {"run_id": run, "key": "p"}
+    )
     do.http("status by number", "POST", f"{API}/runs/update", {"run_id": run, "status": 3})
     do.http("status unknown", "POST", f"{API}/runs/update", {"run_id": run, "status": "DANCING"})
-    do.http("view unknown", "POST", f"{API}/runs/search", {"experiment_ids": [home], "run_view_type": "SOME"})
+    do.http(
+        "view unknown",
+        "POST",
+        f"{API}/runs/search",
+        {"experiment_ids": [home], "run_view_type": "SOME"},
+    )
     do.http("ids no list", "POST", f"{API}/runs/search", {"experiment_ids": "0"})
     do.http("runs of nothing", "POST", f"{API}/runs/search", {})
-    do.http("experiments by GET", "GET", f"{API}/experiments/search?max_results=1&filter=name%3D'wire'")
+    do.http(
+        "experiments by GET", "GET", f"{API}/experiments/search?max_results=1&filter=name%3D'wire'"
+    )
     do.http("experiments without a number", "POST", f"{API}/experiments/search", {})
     do.http("files by run", "GET", f"{API}/artifacts/list?run_id={run}")
     do.http("files by run, below", "GET", f"{API}/artifacts/list?run_id={run}&path=model")
     do.http("files by run, climbing", "GET", f"{API}/artifacts/list?run_id={run}&path=..%2F..")
     log = '{"run_id": "x", "artifact_path": "m", "utc_time_created": "t", "flavors": {}}'
     do.http("model of old", "POST", f"{API}/runs/log-model", {"run_id": run, "model_json": log})
-    do.http("model of old, no JSON", "POST", f"{API}/runs/log-model", {"run_id": run, "model_json": "{"})
+    do.http(
+        "model of old, no JSON", "POST", f"{API}/runs/log-model", {"run_id": run, "model_json": "{"}
+    )
 
 
 def registry(do, run):
@@ -83,17 +102,30 @@ def registry(do, run):
     archive = {**one, "stage": "Staging", "archive_existing_versions": "true"}
     do.http("boolean as text", "POST", f"{API}/model-versions/transition-stage", archive)
     do.http("stage left out", "POST", f"{API}/model-versions/transition-stage", one)
-    do.http("latest by GET", "GET", f"{API}/registered-models/get-latest-versions?name=wire&stages=Staging")
+    do.http(
+        "latest by GET",
+        "GET",
+        f"{API}/registered-models/get-latest-versions?name=wire&stages=Staging",
+    )
     do.http("latest by POST", "POST", f"{API}/registered-models/get-latest-versions", name)
     do.http("tag", "POST", f"{API}/registered-models/set-tag", {**name, "key": "a"})
     do.http("alias", "POST", f"{API}/registered-models/alias", {**one, "alias": "best"})
     do.http("alias read", "GET", f"{API}/registered-models/alias?name=wire&alias=best")
-    do.http("alias of a word", "POST", f"{API}/registered-models/alias", {**name, "alias": "b", "version": "one"})
+    do.http(
+        "alias of a word",
+        "POST",
+        f"{API}/registered-models/alias",
+        {**name, "alias": "b", "version": "one"},
+    )
     do.http("alias reserved", "POST", f"{API}/registered-models/alias", {**one, "alias": "latest"})
     do.http("alias of a space", "POST", f"{API}/registered-models/alias", {**one, "alias": "a b"})
     do.http("alias deleted", "DELETE", f"{API}/registered-models/alias", {**name, "alias": "best"})
-    do.http("renamed to nothing", "POST", f"{API}/registered-models/rename", {**name, "new_name": ""})
-    do.http("models by GET", "GET", f"{API}/registered-models/search?filter=name%3D'wire'&max_results=1")
+    do.http(
+        "renamed to nothing", "POST", f"{API}/registered-models/rename", {**name, "new_name": ""}
+    )
+    do.http(
+        "models by GET", "GET", f"{API}/registered-models/search?filter=name%3D'wire'&max_results=1"
+    )
     do.http("models by page of none", "GET", f"{API}/registered-models/search?max_results=0")
     do.http("versions by GET", "GET", f"{API}/model-versions/search?filter=name%3D'wire'")
     do.http("model described with nothing", "PATCH", f"{API}/registered-models/update", name)
@@ -129,4 +161,6 @@ def files(do, run):
     do.http("after that", "GET", f"{proxy}?path=0/{run}/artifacts/wire")
     part = {"path": "big.bin", "num_parts": 2}
     do.http("in parts", "POST", f"/api/2.0/mlflow-artifacts/mpu/create/0/{run}/artifacts", part)
-    do.http("by a signed address", "GET", f"/api/2.0/mlflow-artifacts/presigned/0/{run}/artifacts/a.txt")
+    do.http(
+        "by a signed address", "GET", f"/api/2.0/mlflow-artifacts/presigned/0/{run}/artifacts/a.txt"
+    )
