@@ -47,7 +47,7 @@ def convert(model, features):
 
 
 def log(converted, model, features, name, params):
-    """Logs model, params and training score in a run and registers it. Returns run id and version."""
+    """Logs params and model in a run and registers it. Returns run id and version."""
     frame = features.astype(np.float32)
     signature = infer_signature(frame, model.predict(frame.to_numpy()))
     with mlflow.start_run() as run:
