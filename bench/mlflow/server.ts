@@ -3,6 +3,7 @@ import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 
+import { newest } from '../../tests/support/mlflow.ts'
 import { pythonWith } from '../../tests/support/python.ts'
 import { freePort, start, untilReady } from '../process.ts'
 import { binary, startRelais } from '../relais.ts'
@@ -29,7 +30,7 @@ export async function startOurs(): Promise<Server> {
 /** `mlflow server` as it comes, on SQLite. */
 export async function startTheirs(): Promise<Server> {
   const folder = mkdtempSync(join(tmpdir(), 'relais-bench-mlflow-'))
-  const python = await pythonWith(join(import.meta.dir, '../../tests/mlflow/requirements.txt'))
+  const python = await pythonWith(newest)
   const port = freePort()
   const url = `http://127.0.0.1:${port}`
   const database = join(folder, 'mlflow.db')

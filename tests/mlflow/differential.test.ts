@@ -6,14 +6,13 @@ import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 
-import { pythonEnv, startMlflow } from '../support/mlflow.ts'
+import { newest as versions, pythonEnv, startMlflow } from '../support/mlflow.ts'
 import { pythonWith } from '../support/python.ts'
 import { startRelais } from '../support/relais.ts'
 import { differencesOf, type Methods, readKnown, readSteps, shown, type Step } from './compare.ts'
 
 const folder = mkdtempSync(join(tmpdir(), 'relais-differential-'))
 const script = join(import.meta.dir, 'script.py')
-const versions = join(import.meta.dir, 'requirements.txt')
 const oldest = join(import.meta.dir, 'oldest/requirements.txt')
 /** What the oldest client must be able to do: log, register, stages, aliases, load, search. */
 const core = ['fluent', 'stages', 'search']

@@ -5,7 +5,7 @@ import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 
-import { pythonEnv } from '../support/mlflow.ts'
+import { newest, pythonEnv } from '../support/mlflow.ts'
 import { pythonWith } from '../support/python.ts'
 import { agrees, type Relais, startRelais } from '../support/relais.ts'
 import { root } from '../support/sources.ts'
@@ -72,7 +72,7 @@ let first: Ended
 let flavours: Flavours
 
 beforeAll(async () => {
-  python = await pythonWith(join(pipeline, 'requirements.txt'))
+  python = await pythonWith(newest)
   relais = await startRelais()
   train = await relais.token('data-scientist')
   ci = await relais.token('ci')

@@ -4,6 +4,7 @@ import { statSync } from 'node:fs'
 import { join } from 'node:path'
 
 import { file, serveIris } from '../support/load.ts'
+import { newest } from '../support/mlflow.ts'
 import { casesIn, pythonWith, runCases } from '../support/python.ts'
 import { examples, type Relais, startRelais } from '../support/relais.ts'
 import { root } from '../support/sources.ts'
@@ -13,7 +14,7 @@ const elements = ['float16', 'float32', 'float64', 'int8', 'int64', 'uint64', 'b
 let relais: Relais
 let results: Map<string, string>
 beforeAll(async () => {
-  const python = await pythonWith(join(import.meta.dir, 'requirements.txt'))
+  const python = await pythonWith(newest)
   relais = await startRelais()
   await serveIris(relais)
   await relais.push('multi', file('multi'))

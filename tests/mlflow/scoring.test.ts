@@ -6,6 +6,7 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 
+import { newest } from '../support/mlflow.ts'
 import { pythonWith } from '../support/python.ts'
 import { agrees, type Relais, startRelais } from '../support/relais.ts'
 import { serveModels, writeModels } from './models.ts'
@@ -22,7 +23,7 @@ const lines = readFileSync(join(import.meta.dir, 'scoring-differences.md'), 'utf
 const differences = new Map([...lines].map(([, name = '', statuses = '']) => [name, statuses]))
 
 async function startMlflow(): Promise<typeof mlflow> {
-  const bin = await pythonWith(join(import.meta.dir, 'requirements.txt'))
+  const bin = await pythonWith(newest)
   const child = Bun.spawn([bin, join(import.meta.dir, 'server.py'), folder], {
     stdout: 'pipe',
     stderr: 'inherit',

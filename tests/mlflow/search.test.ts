@@ -6,6 +6,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 
 import { parseFilter } from '../../src/search/filter.ts'
+import { newest } from '../support/mlflow.ts'
 import { pythonWith } from '../support/python.ts'
 import { type Relais, startRelais } from '../support/relais.ts'
 import { makeData, Random, seedRelais } from './search-data.ts'
@@ -96,7 +97,7 @@ async function ask({ entity, body }: Query): Promise<Ours> {
 
 /** MLflow's answers, from a process that ends when it has them all. */
 async function askMlflow(): Promise<Theirs[]> {
-  const python = await pythonWith(join(import.meta.dir, 'requirements.txt'))
+  const python = await pythonWith(newest)
   const child = Bun.spawn([python, join(import.meta.dir, 'search.py'), folder], {
     env: { PATH: process.env.PATH ?? '', HOME: folder },
     stdout: 'ignore',

@@ -3,6 +3,11 @@ import { mkdirSync, mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 
+import { root } from './sources.ts'
+
+/** What all suites with MLflow need, its newest release among it: what the example asks of its users. */
+export const newest = join(root, 'examples/pipeline/requirements.txt')
+
 export interface MlflowServer {
   url: string
   stop(): Promise<void>
