@@ -44,8 +44,12 @@ function sample({ pid: main }: Measured, began: number): Sample {
   return { minute: (performance.now() - began) / 60_000, memory }
 }
 
-/** Growth of each role from the minute after `settled` to the last minute. */
+/**
+ * Growth of each role behind minute `settled`: from the minutes that follow to the last ones. Five of
+ * them each, since collections of garbage make single minutes differ by more than the mark.
+ */
 function growths(samples: readonly Sample[], settled: number, minutes: number): Verdict[] {
+  const window = Math.min(5, (minutes - settled) / 2)
   const within = (role: string, from: number, to: number): number =>
     median(
       samples
@@ -53,8 +57,8 @@ function growths(samples: readonly Sample[], settled: number, minutes: number): 
         .map(({ memory }) => memory[role] ?? Number.NaN),
     )
   return ['http', 'engines'].map((role) => {
-    const first = within(role, settled, settled + 1)
-    const last = within(role, minutes - 1, minutes + 1)
+    const first = within(role, settled, settled + window)
+    const last = within(role, minutes - window, minutes + 1)
     const note = `${first.toFixed(1)} MiB to ${last.toFixed(1)} MiB`
     return most(`growth of ${role}`, last / first - 1, mostGrowth, '', { note })
   })
@@ -77,6 +81,8 @@ async function soak(minutes: number): Promise<{ verdicts: Verdict[]; record: obj
   let swaps = 0
   let lost = 0
   const swapping = setInterval(() => {
+    // One that began with the last request would end behind the server.
+    if (swaps >= minutes - 1) return
     const version = swaps % 2 === 0 ? '2' : '1'
     swaps += 1
     relais
