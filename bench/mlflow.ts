@@ -5,7 +5,7 @@ import { join } from 'node:path'
 
 import { compareSearches } from './mlflow/search.ts'
 import { fillMlflow, fillRelais, modelCount, runCount, versionsEach } from './mlflow/seed.ts'
-import { startOurs, startTheirs } from './mlflow/server.ts'
+import { type Server, startOurs, startTheirs } from './mlflow/server.ts'
 import { compareWrites } from './mlflow/writes.ts'
 import { buildBinary } from './relais.ts'
 
@@ -14,13 +14,20 @@ const leastThroughput = 10
 const mostP95 = 0.1
 
 await buildBinary()
-await using relais = await startOurs()
-await using mlflow = await startTheirs()
-const writes = await compareWrites(relais, mlflow)
-console.log(`seeding ${modelCount * versionsEach} versions and ${runCount} runs`)
-fillMlflow(mlflow.database)
-fillRelais(relais.database)
-const search = await compareSearches(relais, mlflow)
+/** Both servers anew, so that what was written is not among what is searched. */
+async function withServers<T>(work: (relais: Server, mlflow: Server) => Promise<T>): Promise<T> {
+  await using relais = await startOurs()
+  await using mlflow = await startTheirs()
+  return await work(relais, mlflow)
+}
+
+const writes = await withServers(compareWrites)
+const search = await withServers((relais, mlflow) => {
+  console.log(`seeding ${modelCount * versionsEach} versions and ${runCount} runs`)
+  fillMlflow(mlflow.database)
+  fillRelais(relais.database)
+  return compareSearches(relais, mlflow)
+})
 const [own, other] = search.p95_ms
 console.log(
   `pages: p95 ${own.toFixed(1)} against ${other.toFixed(1)} ms (${search.p95_ratio.toFixed(3)})`,

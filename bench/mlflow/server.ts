@@ -35,7 +35,7 @@ export async function startTheirs(): Promise<Server> {
   const url = `http://127.0.0.1:${port}`
   const database = join(folder, 'mlflow.db')
   const words = ['server', '--backend-store-uri', `sqlite:///${database}`, '--port', String(port)]
-  const server = start([join(dirname(python), 'mlflow'), ...words], {
+  const server = start([python, '-m', 'mlflow', ...words], {
     env: {
       PATH: `${dirname(python)}:${process.env.PATH}`,
       HOME: folder,

@@ -36,14 +36,31 @@ const writeRun: Work = async (server, at) => {
   await post(server, 'runs/update', { run_id, status: 'FINISHED', end_time: now })
 }
 
-const modelOf = (at: number): string => `written-${at % connections}`
-
-/** A version of one of eight models, of files that are not there: neither server looks into them. */
-const writeVersion: Work = async (server, at) => {
-  const name = modelOf(at)
-  const source = `mlflow-artifacts:/0/${String(at).padStart(32, '0')}/artifacts/model`
-  await post(server, 'model-versions/create', { name, source })
+interface Source {
+  name: string
+  run_id: string
+  source: string
 }
+
+/** Models to give versions to, and a run of each that they come from. */
+async function makeSources(server: Server): Promise<Source[]> {
+  const made: Source[] = []
+  for (let at = 0; at < connections; at += 1) {
+    const name = `written-${at}`
+    await post(server, 'registered-models/create', { name })
+    const { run } = await post(server, 'runs/create', { experiment_id: '0' })
+    const { run_id, artifact_uri } = run.info
+    made.push({ name, run_id, source: `${artifact_uri}/model` })
+  }
+  return made
+}
+
+/** A version of files that are not there: neither server looks into them. */
+const versionWriter =
+  (sources: ReadonlyMap<Server, Source[]>): Work =>
+  async (server, at) => {
+    await post(server, 'model-versions/create', sources.get(server)?.[at % connections] as Source)
+  }
 
 /** Calls `work` for `count` numbers from `from` on; returns milliseconds of each, and of all. */
 async function run(server: Server, work: Work, from: number, count: number) {
@@ -89,14 +106,11 @@ async function compare(servers: readonly [Server, Server], work: Work, count: nu
 }
 
 export async function compareWrites(relais: Server, mlflow: Server) {
-  for (const server of [relais, mlflow]) {
-    for (let at = 0; at < connections; at += 1) {
-      await post(server, 'registered-models/create', { name: modelOf(at) })
-    }
-  }
+  const sources = new Map<Server, Source[]>()
+  for (const server of [relais, mlflow]) sources.set(server, await makeSources(server))
   const found = {
     runs: await compare([relais, mlflow], writeRun, 1000),
-    versions: await compare([relais, mlflow], writeVersion, 2000),
+    versions: await compare([relais, mlflow], versionWriter(sources), 2000),
   }
   for (const [name, { count, per_second, p95_ms, throughput_ratio, p95_ratio }] of Object.entries(
     found,
