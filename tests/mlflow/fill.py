@@ -1,7 +1,8 @@
 """Fills an MLflow server with one of everything that an import has to bring.
 
-Usage: MLFLOW_TRACKING_URI=… python tests/mlflow/fill.py FOLDER, which holds model.onnx, crash.onnx and
-other.onnx. Artifacts of one experiment are written to FOLDER/elsewhere, past the server's proxy.
+Usage: MLFLOW_TRACKING_URI=… python tests/mlflow/fill.py FOLDER, which holds model.onnx,
+crash.onnx and other.onnx. Artifacts of one experiment are written to FOLDER/elsewhere, past the
+server's proxy.
 """
 
 import math
@@ -11,8 +12,16 @@ from pathlib import Path
 
 import mlflow
 from mlflow import MlflowClient
-from mlflow.entities import Dataset, DatasetInput, InputTag, LoggedModelInput, LoggedModelOutput
-from mlflow.entities import LoggedModelParameter, Metric, Param, RunTag
+from mlflow.entities import (
+    Dataset,
+    DatasetInput,
+    InputTag,
+    LoggedModelInput,
+    LoggedModelOutput,
+    Metric,
+    Param,
+    RunTag,
+)
 
 FOLDER = Path(sys.argv[1])
 client = MlflowClient()
@@ -87,11 +96,12 @@ def runs(flowers, gap, custom, elsewhere, many):
             "ünï cöde & 100% +.txt": "grüße".encode(),
         },
     )
-    first = client.create_run(flowers, start_time=1000, run_name="first", tags={"k": "v"}).info.run_id
+    run = client.create_run(flowers, start_time=1000, run_name="first", tags={"k": "v"})
+    first = run.info.run_id
     now = int(time.time() * 1000)
     for part in range(0, 2500, 1000):
-        history = [Metric("loss", 1 / (n + 1), now + n, n) for n in range(part, min(part + 1000, 2500))]
-        client.log_batch(first, metrics=history)
+        steps = range(part, min(part + 1000, 2500))
+        client.log_batch(first, metrics=[Metric("loss", 1 / (n + 1), now + n, n) for n in steps])
     odd = [math.nan, math.inf, -math.inf, -0.0, 1e-300]
     client.log_batch(
         first,
@@ -102,13 +112,10 @@ def runs(flowers, gap, custom, elsewhere, many):
     )
     client.log_artifacts(first, nested, "model")
     client.log_artifacts(first, nested, "again/model")
-    client.log_inputs(
-        first,
-        [
-            DatasetInput(Dataset("iris", "d1", "local", "/iris.csv", "{}", "{}"), [InputTag("c", "train")]),
-            DatasetInput(Dataset("iris", "d2", "local", "/iris2.csv"), []),
-        ],
-    )
+    one = Dataset("iris", "d1", "local", "/iris.csv", "{}", "{}")
+    two = Dataset("iris", "d2", "local", "/iris2.csv")
+    inputs = [DatasetInput(one, [InputTag("context", "train")]), DatasetInput(two, [])]
+    client.log_inputs(first, inputs)
     client.set_terminated(first, "FINISHED", end_time=2000)
     for status in ("FAILED", "KILLED", "RUNNING"):
         run = client.create_run(flowers, start_time=3000).info.run_id
@@ -136,8 +143,8 @@ def models(flowers, elsewhere, first, inside, outside):
     other = tree("other", "other.onnx")
     client.create_registered_model("iris", tags={"team": "a", "b": ""}, description="of flowers")
     one = logged(flowers, "clf", onnx, first)
-    client.log_batch(first, metrics=[])
-    client.log_metric(first, "acc", 0.5, step=1, model_id=one, dataset_name="iris", dataset_digest="d1")
+    measured = {"model_id": one, "dataset_name": "iris", "dataset_digest": "d1"}
+    client.log_metric(first, "acc", 0.5, step=1, **measured)
     client.log_outputs(first, [LoggedModelOutput(one, 7)])
     client.log_inputs(inside, models=[LoggedModelInput(one)])
     register("iris", one, description="version 1", tags={"x": "y"}, run_id=first)
