@@ -16,6 +16,7 @@ import { healthRoutes, readiness } from './http/health.ts'
 import { elysiaFault } from './http/problem.ts'
 import { exchangeOf } from './http/request.ts'
 import { HttpServer } from './http/server.ts'
+import { importRoutes } from './importing/routes.ts'
 import { Deployments } from './inference/deployments.ts'
 import { predictEntry, scoreEntry } from './inference/openapi.ts'
 import { maySee } from './inference/predict.ts'
@@ -185,6 +186,7 @@ function nativeRoutes(parts: Parts, guard: ReturnType<typeof makeGuard>) {
     .use(authRoutes({ guard, tokens, keys, audit, head, rotateKeys }))
     .use(registryRoutes({ ...parts, guard }))
     .use(promotionRoutes({ ...parts, guard }))
+    .use(importRoutes({ ...parts, guard }))
     .use(upkeepRoutes(upkeep))
     .use(
       healthRoutes(guard, {

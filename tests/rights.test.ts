@@ -270,6 +270,9 @@ const probes: Probe[] = [
   probe('tokens:manage', 'DELETE', '/api/v1/tokens/absent', 404, { route: '/api/v1/tokens/:jti' }),
   probe('settings:manage', 'POST', '/api/v1/keys/rotate', 200, { body: {} }),
   probe('settings:manage', 'GET', '/api/v1/backup', 200),
+  ...['experiments', 'runs', 'metrics', 'logged-models', 'models', 'versions'].map((what) =>
+    probe('settings:manage', 'POST', `/api/v1/import/${what}`, 422, { body: {} }),
+  ),
   probe('settings:manage', 'GET', '/api/v1/doctor', 200),
 ]
 

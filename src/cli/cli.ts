@@ -9,6 +9,7 @@ import {
   synopsisOf,
   UsageError,
 } from './command.ts'
+import { importMlflow } from './import.ts'
 import { audit, backup, doctor, restore, version } from './operation.ts'
 import { predict } from './predict.ts'
 import { push } from './push.ts'
@@ -26,6 +27,7 @@ export const commands: readonly Command[] = [
   models,
   predict,
   score,
+  importMlflow,
   tokenCreate,
   tokenRevoke,
   tokenList,

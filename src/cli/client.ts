@@ -10,6 +10,9 @@ type Env = Record<string, string | undefined>
 interface Problem {
   code?: string
   detail?: string
+  /** What the doors of MLflow's API have in place of these two. */
+  error_code?: string
+  message?: string
   errors?: { pointer: string; message: string }[]
 }
 
@@ -25,6 +28,7 @@ const advice: Partial<Record<FaultCode, string>> = {
   'token.not-found': '`relais token list` lists the tokens.',
   'stage.empty': '`relais promote NAME VERSION --to Production` fills it.',
   'stage.conflict': 'Look with `relais models NAME`, then try again.',
+  'import.conflict': 'Rename or delete what is here, then import again.',
   'version.failed': 'The version cannot be served; push a repaired one.',
   'version.not-servable': 'Only ONNX models are served; push one.',
   'version.quarantined': '`relais quarantine clear NAME VERSION` tries it again.',
@@ -69,13 +73,12 @@ function tokenOf(args: Args, env: Env): string | undefined {
 async function refusal(response: Response): Promise<CommandError> {
   const problem = (await response.json().catch(() => ({}))) as Problem
   const lines = (problem.errors ?? []).map(({ pointer, message }) => `  ${pointer}: ${message}`)
-  const what = problem.detail ?? `the server answered ${response.status}`
-  const code = problem.code ?? String(response.status)
-  return new CommandError(
-    [`${code}: ${what}`, ...lines].join('\n'),
-    advice[code as FaultCode],
-    problem,
-  )
+  const what = problem.detail ?? problem.message ?? `the server answered ${response.status}`
+  const code = problem.code ?? problem.error_code ?? String(response.status)
+  return new CommandError([`${code}: ${what}`, ...lines].join('\n'), advice[code as FaultCode], {
+    status: response.status,
+    ...problem,
+  })
 }
 
 /** A body that is no JSON, whole or as a stream, with its type. */

@@ -28,6 +28,7 @@ export const faults = {
   'version.quarantined': [409, 'The version is quarantined'],
   'version.not-servable': [409, 'The version holds no ONNX model'],
   'version.not-deleted': [409, 'Nothing to restore'],
+  'import.conflict': [409, 'Something else has that id already'],
   'source.changed': [409, 'The files of the source changed meanwhile'],
   'stage.conflict': [409, 'The stage changed meanwhile'],
   'rollback.nothing-earlier': [409, 'No earlier live version is left'],

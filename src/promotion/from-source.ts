@@ -32,7 +32,7 @@ export interface SourceInput extends Origin {
 }
 
 /** A version without a model that can be served: fine for MLflow, with the reason on record (§8). */
-function notServable(reason: string): VersionFindings {
+export function notServable(reason: string): VersionFindings {
   return {
     status: 'READY',
     servability: 'not-servable',
@@ -85,7 +85,7 @@ function pathsBeside(
 }
 
 /** Looks for ONNX in a folder, tries it if there is one, and hands on what was found. */
-async function examine(
+export async function examine(
   s: Promotion,
   found: Resolved,
   rows: readonly FileRow[],
@@ -125,7 +125,7 @@ async function examine(
 }
 
 /** Files that were tried must be those that are kept. */
-async function demandUnchanged(
+export async function demandUnchanged(
   tx: Queries,
   folder: string,
   read: readonly FileRow[],

@@ -11,7 +11,7 @@ import { findModel, findVersion, type Registry } from './registry.ts'
 import { stageNamed } from './stages.ts'
 
 /** §12 and MLflow's rule: 1 to 255 of letters, digits, _ and -; no stage, number, `latest` or `v1`. */
-function demandAlias(alias: string): void {
+export function demandAlias(alias: string): void {
   if (!/^[\p{L}\p{N}_-]{1,255}$/u.test(alias)) {
     throw new Fault('name.invalid', 'Aliases have 1 to 255 letters, digits, _ or -.')
   }

@@ -47,19 +47,27 @@ export interface VersionFindings {
   trial: Json | null
 }
 
-/** Inserts the next version; call it within a transaction. Numbers are never used twice. */
+async function nextNumber(tx: Queries, model: ModelRow): Promise<number> {
+  const [fresh] = await tx.select().from(models).where(eq(models.id, model.id))
+  return fresh?.nextVersion ?? model.nextVersion
+}
+
+/**
+ * Inserts the next version, or that of a free `number`; call it within a transaction. Numbers are never
+ * used twice.
+ */
 export async function insertVersion(
   tx: Queries,
   ctx: Context,
   model: ModelRow,
-  what: { input: VersionInput; findings: VersionFindings },
+  what: { input: VersionInput; findings: VersionFindings; number?: number },
 ): Promise<VersionRow> {
   const now = Date.now()
-  const [fresh] = await tx.select().from(models).where(eq(models.id, model.id))
-  const version = fresh?.nextVersion ?? model.nextVersion
+  const next = await nextNumber(tx, model)
+  const version = what.number ?? next
   await tx
     .update(models)
-    .set({ nextVersion: version + 1, updatedAt: now })
+    .set({ nextVersion: Math.max(next, version + 1), updatedAt: now })
     .where(eq(models.id, model.id))
   const { input, findings } = what
   const row: VersionRow = {

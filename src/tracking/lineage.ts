@@ -32,7 +32,7 @@ function demandDataset(input: DatasetInput): void {
 }
 
 /** The dataset's id; an experiment holds a name and digest once, as it was first described. */
-async function datasetId(tx: Queries, run: RunRow, input: DatasetInput): Promise<string> {
+export async function datasetId(tx: Queries, run: RunRow, input: DatasetInput): Promise<string> {
   const { tags: _, ...described } = input
   const { experimentId } = run
   const d = datasets

@@ -38,7 +38,7 @@ export function demandMetric(
 }
 
 /** As MLflow keeps them: NaN as a flag, infinity as the largest number. */
-function rowOf(runId: string, metric: Metric): MetricRow {
+export function metricRow(runId: string, metric: Metric): MetricRow {
   const nan = Number.isNaN(metric.value)
   const value = Math.max(-Number.MAX_VALUE, Math.min(Number.MAX_VALUE, metric.value))
   return {
@@ -99,7 +99,7 @@ export async function insertMetrics(
   runId: string,
   metrics: readonly Metric[],
 ): Promise<void> {
-  const rows = metrics.map((metric) => rowOf(runId, metric))
+  const rows = metrics.map((metric) => metricRow(runId, metric))
   await demandModels(tx, rows)
   for (const row of rows) {
     await insertValue(tx).execute(row)

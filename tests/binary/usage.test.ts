@@ -15,6 +15,7 @@ const commands: [words: string, usage: string][] = [
   ['quarantine clear', 'relais quarantine clear NAME VERSION'],
   ['models', 'relais models [NAME]'],
   ['predict', 'relais predict NAME --input FILE'],
+  ['import mlflow', 'relais import mlflow --from URI'],
   ['token create', 'relais token create --sub NAME --role ROLE'],
   ['token revoke', 'relais token revoke JTI'],
   ['token list', 'relais token list'],

@@ -1,0 +1,102 @@
+// relais import mlflow: takes over all that a running MLflow server holds, and goes on where it was.
+import { clientOf } from './client.ts'
+import {
+  clientOptions,
+  type Command,
+  CommandError,
+  type Output,
+  print,
+  table,
+  UsageError,
+} from './command.ts'
+import { ImportJob, type Tally } from './import-job.ts'
+import { ImportTarget } from './import-target.ts'
+import { MlflowSource } from './mlflow-source.ts'
+
+const wordsOf = (kind: string): string => kind.replaceAll('_', ' ')
+const megabytes = (bytes: number): string => (bytes / 1e6).toFixed(1)
+
+/** Tells how far it is: often to a person, now and then to a log. */
+class Meter {
+  private readonly began = performance.now()
+  private shown = this.began
+  private readonly every = process.stderr.isTTY ? 200 : 5_000
+  private readonly output: Output
+
+  constructor(output: Output) {
+    this.output = output
+  }
+
+  get seconds(): number {
+    return Number(((performance.now() - this.began) / 1000).toFixed(3))
+  }
+
+  readonly show = ({ counts, bytes }: Tally): void => {
+    if (performance.now() - this.shown < this.every) return
+    this.shown = performance.now()
+    const seen = [...counts].map(
+      ([kind, { created, present }]) => `${created + present} ${wordsOf(kind)}`,
+    )
+    const text = `${seen.join(', ')}, ${megabytes(bytes)} MB copied`
+    if (process.stderr.isTTY) this.output.progress(text)
+    else this.output.note(text)
+  }
+}
+
+function linesOf(tally: Tally, isRehearsal: boolean): string[] {
+  const headings = ['', isRehearsal ? 'WOULD COME' : 'NEW', 'HERE']
+  const rows = [...tally.counts].map(([kind, { created, present }]) => [
+    wordsOf(kind),
+    created,
+    present,
+  ])
+  const { bytes, prompts, problems } = tally
+  return [
+    ...table(headings, rows),
+    `${megabytes(bytes)} MB of files ${isRehearsal ? 'would be copied' : 'copied'}`,
+    ...(prompts > 0 ? [`${prompts} prompts left out: Relais has none`] : []),
+    ...problems.map(({ what, why }) => `FAILED ${what}: ${why}`),
+  ]
+}
+
+export const importMlflow: Command = {
+  name: 'import mlflow',
+  usage: '',
+  needs: '--from URI',
+  summary: 'take over experiments, runs, models and files from an MLflow server',
+  options: {
+    ...clientOptions,
+    from: { type: 'string', value: 'URI', help: 'the MLflow server, e.g. http://mlflow:5000' },
+    'dry-run': { type: 'boolean', help: 'only count what would come' },
+    verify: { type: 'boolean', help: 'read files that are here already, too, and compare them' },
+  },
+  example: 'relais import mlflow --from http://mlflow:5000 --dry-run',
+  run: async (args, output, env) => {
+    const from = args.text('from')
+    if (from === undefined) throw new UsageError('--from is required')
+    const isRehearsal = args.flag('dry-run')
+    const source = new MlflowSource(from, env)
+    const target = new ImportTarget(clientOf(args, env), isRehearsal)
+    const meter = new Meter(output)
+    const job = new ImportJob({ source, target }, args.flag('verify'), meter.show)
+    const tally = await job.run().catch((error: unknown) => {
+      output.progress('')
+      if (!(error instanceof CommandError)) throw error
+      const next = `${error.next ?? ''} The same command goes on where this one stopped.`.trim()
+      throw new CommandError(error.message, next, error.problem)
+    })
+    output.progress('')
+    const { bytes, prompts, problems } = tally
+    const summary = {
+      from: source.url,
+      dry_run: isRehearsal,
+      ...Object.fromEntries(tally.counts),
+      bytes,
+      prompts,
+      problems,
+      seconds: meter.seconds,
+    }
+    print(args, output, summary, () => linesOf(tally, isRehearsal))
+    return problems.length > 0 ? 1 : 0
+  },
+}
