@@ -16,6 +16,24 @@ function prepare(db: Database): void {
   db.run('PRAGMA mmap_size = 0')
 }
 
+const mostStatements = 500
+
+/**
+ * Lets the compiled form of a statement be used again: compiling takes longer than most statements. The
+ * least recently used goes first, since searches can have any number of forms.
+ */
+function keepStatements(db: Database): void {
+  const compile = db.prepare.bind(db)
+  const known = new Map<string, ReturnType<typeof compile>>()
+  db.prepare = ((sql: string) => {
+    const statement = known.get(sql) ?? compile(sql)
+    known.delete(sql)
+    known.set(sql, statement)
+    if (known.size > mostStatements) known.delete(known.keys().next().value as string)
+    return statement
+  }) as typeof db.prepare
+}
+
 /**
  * Opens and migrates the database at `path`. `onFatal` hears of I/O errors: after one, nothing this
  * process believes about the file can be trusted, and only a restart helps.
@@ -30,6 +48,7 @@ export function openSqlite(path: string, onFatal: (error: unknown) => void): Db 
   migrate(writer, join(dirname(path), 'backups'))
   const reader = new Database(path, { readonly: true })
   prepare(reader)
+  for (const db of [writer, reader]) keepStatements(db)
   const tx = drizzle({ client: writer })
   const group = new GroupCommit(writer, (error) => {
     const { code } = Object(unwrapped(error)) as { code?: unknown }

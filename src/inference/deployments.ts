@@ -59,6 +59,8 @@ export class Deployments {
   private closing = false
   private readonly options: DeploymentsOptions
   private readonly inOrder = serialQueue()
+  /** Reconciliations that wait for their turn. */
+  private readonly reconciling = new Map<string, Promise<void>>()
   private readonly routes = new Map<string, Route>()
   private readonly holdings: Holdings
   /** Version id → the version as it was when somebody unloaded it, and stays out until it moves. */
@@ -84,7 +86,15 @@ export class Deployments {
 
   /** Closes the gap between registry and engines for one model. */
   reconcile(name: string): Promise<void> {
-    return this.inOrder(() => this.bring(name))
+    // One that has not begun will find what was committed by now.
+    const waiting = this.reconciling.get(name)
+    if (waiting) return waiting
+    const work = this.inOrder(() => {
+      this.reconciling.delete(name)
+      return this.bring(name)
+    })
+    this.reconciling.set(name, work)
+    return work
   }
 
   /**
