@@ -1,5 +1,5 @@
 // What the registry's verbs work with, and the look-ups they share.
-import { and, eq, isNull } from 'drizzle-orm'
+import { and, eq, isNull, sql } from 'drizzle-orm'
 
 import type { Audit } from '../auth/audit.ts'
 import type { Access } from '../auth/policy.ts'
@@ -7,6 +7,7 @@ import type { Config } from '../config.ts'
 import { Fault } from '../core/fault.ts'
 import { iso } from '../core/time.ts'
 import type { Db, Queries } from '../db/db.ts'
+import { prepared } from '../db/prepared.ts'
 import { type ModelRow, models, type VersionRow } from '../db/tables.ts'
 import type { RunView } from './lineage.ts'
 import { versionRow } from './stages.ts'
@@ -42,12 +43,17 @@ export function demandName(name: string): void {
   }
 }
 
-/** The model of that name, or `model.not-found`. */
-export async function findModel(q: Queries, name: string): Promise<ModelRow> {
-  const [row] = await q
+const named = prepared((q) =>
+  q
     .select()
     .from(models)
-    .where(and(eq(models.name, name), isNull(models.deletedAt)))
+    .where(and(eq(models.name, sql.placeholder('name')), isNull(models.deletedAt)))
+    .prepare(),
+)
+
+/** The model of that name, or `model.not-found`. */
+export async function findModel(q: Queries, name: string): Promise<ModelRow> {
+  const [row] = await named(q).execute({ name })
   if (!row) throw new Fault('model.not-found', `Registered Model with name=${name} not found.`)
   return row
 }

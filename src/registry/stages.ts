@@ -1,8 +1,9 @@
 // Stages: which version is live, how versions move, where a rollback leads, what is on record.
-import { and, asc, desc, eq, isNull, lt } from 'drizzle-orm'
+import { and, asc, desc, eq, isNull, lt, sql } from 'drizzle-orm'
 
 import { Fault } from '../core/fault.ts'
 import type { Queries } from '../db/db.ts'
+import { prepared } from '../db/prepared.ts'
 import {
   lives,
   type ModelRow,
@@ -12,6 +13,44 @@ import {
   type VersionRow,
   versions,
 } from '../db/tables.ts'
+
+const modelId = sql.placeholder('modelId')
+const inStage = sql.placeholder('stage')
+
+const numbered = prepared((q) =>
+  q
+    .select()
+    .from(versions)
+    .where(and(eq(versions.modelId, modelId), eq(versions.version, sql.placeholder('version'))))
+    .prepare(),
+)
+
+const highestServable = prepared((q) =>
+  q
+    .select()
+    .from(versions)
+    .where(
+      and(
+        eq(versions.modelId, modelId),
+        eq(versions.stage, inStage),
+        eq(versions.servability, 'servable'),
+        isNull(versions.deletedAt),
+      ),
+    )
+    .orderBy(desc(versions.version))
+    .limit(1)
+    .prepare(),
+)
+
+const lastLive = prepared((q) =>
+  q
+    .select()
+    .from(lives)
+    .where(and(eq(lives.modelId, modelId), eq(lives.stage, inStage)))
+    .orderBy(desc(lives.id))
+    .limit(1)
+    .prepare(),
+)
 
 export const stageNames = ['None', 'Staging', 'Production', 'Archived'] as const
 export type Stage = (typeof stageNames)[number]
@@ -41,10 +80,7 @@ export async function versionRow(
   modelId: string,
   version: number,
 ): Promise<VersionRow | null> {
-  const [row] = await q
-    .select()
-    .from(versions)
-    .where(and(eq(versions.modelId, modelId), eq(versions.version, version)))
+  const [row] = await numbered(q).execute({ modelId, version })
   return row ?? null
 }
 
@@ -54,19 +90,7 @@ export async function liveIn(
   modelId: string,
   stage: Stage,
 ): Promise<VersionRow | undefined> {
-  const [row] = await q
-    .select()
-    .from(versions)
-    .where(
-      and(
-        eq(versions.modelId, modelId),
-        eq(versions.stage, stage),
-        eq(versions.servability, 'servable'),
-        isNull(versions.deletedAt),
-      ),
-    )
-    .orderBy(desc(versions.version))
-    .limit(1)
+  const [row] = await highestServable(q).execute({ modelId, stage })
   return row
 }
 
@@ -233,12 +257,7 @@ export async function emptiedStage(
   modelId: string,
   stage: Stage,
 ): Promise<{ version: number; until: number } | undefined> {
-  const [last] = await q
-    .select()
-    .from(lives)
-    .where(and(eq(lives.modelId, modelId), eq(lives.stage, stage)))
-    .orderBy(desc(lives.id))
-    .limit(1)
+  const [last] = await lastLive(q).execute({ modelId, stage })
   return last?.until ? { version: last.version, until: last.until } : undefined
 }
 
