@@ -3,6 +3,7 @@ import { and, eq, gte, inArray, lt, or, type SQL, sql } from 'drizzle-orm'
 
 import { Fault } from '../core/fault.ts'
 import type { Queries } from '../db/db.ts'
+import { prepared } from '../db/prepared.ts'
 import { type FileRow, files, type versions } from '../db/tables.ts'
 
 const longestPath = 1000
@@ -86,9 +87,18 @@ export async function findFile(q: Queries, path: string): Promise<FileRow | unde
   return row
 }
 
+const subtree = prepared((q) =>
+  q
+    .select()
+    .from(files)
+    .where(and(gte(files.path, sql.placeholder('from')), lt(files.path, sql.placeholder('to'))))
+    .orderBy(files.path)
+    .prepare(),
+)
+
 /** The whole subtree below a folder (not a file of that very path), by path. */
 export async function filesBelow(q: Queries, folder: string): Promise<FileRow[]> {
-  return q.select().from(files).where(below(folder)).orderBy(files.path)
+  return subtree(q).execute({ from: `${folder}/`, to: `${folder}0` })
 }
 
 /** What a folder holds directly, by name; empty when there is no such folder. */

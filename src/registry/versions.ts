@@ -1,11 +1,12 @@
 // Model versions: numbered by the server, read, list, edit.
-import { and, desc, eq, isNull, lt } from 'drizzle-orm'
+import { and, desc, eq, isNull, lt, sql } from 'drizzle-orm'
 
 import { versionRefusal } from '../auth/policy.ts'
 import type { Context } from '../core/context.ts'
 import { Fault } from '../core/fault.ts'
 import { newId } from '../core/ids.ts'
 import type { Queries } from '../db/db.ts'
+import { placeholders, prepared } from '../db/prepared.ts'
 import {
   aliases,
   type Json,
@@ -52,6 +53,8 @@ async function nextNumber(tx: Queries, model: ModelRow): Promise<number> {
   return fresh?.nextVersion ?? model.nextVersion
 }
 
+const insertRow = prepared((q) => q.insert(versions).values(placeholders(versions)).prepare())
+
 /**
  * Inserts the next version, or that of a free `number`; call it within a transaction. Numbers are never
  * used twice.
@@ -92,13 +95,21 @@ export async function insertVersion(
     deletedAt: null,
     ...findings,
   }
-  await tx.insert(versions).values(row)
+  await insertRow(tx).execute({ ...row })
   return row
 }
 
+const aliasesOf = prepared((q) =>
+  q
+    .select()
+    .from(aliases)
+    .where(eq(aliases.modelId, sql.placeholder('modelId')))
+    .prepare(),
+)
+
 /** Aliases of each version of a model. */
 async function aliasesByVersion(q: Queries, modelId: string): Promise<Map<number, string[]>> {
-  const rows = await q.select().from(aliases).where(eq(aliases.modelId, modelId))
+  const rows = await aliasesOf(q).execute({ modelId })
   const found = new Map<number, string[]>()
   for (const { version, alias } of rows) found.set(version, [...(found.get(version) ?? []), alias])
   return found
