@@ -27,6 +27,20 @@ export interface Measurements {
   }[]
 }
 
+/** Two figures each: ours, MLflow's. */
+type Pair = readonly [number, number]
+
+interface Written {
+  count: number
+  per_second: Pair
+  p95_ms: Pair
+}
+
+export interface RegistryMeasurements {
+  writes: { runs: Written; versions: Written }
+  search: { versions: number; p95_ms: Pair }
+}
+
 type Table = (headings: readonly string[], rows: readonly (readonly string[])[]) => string
 
 /** Loads that the README shows; the file holds them all. */
@@ -89,4 +103,24 @@ export function benchTables(results: Measurements, table: Table): string {
     parts.push('Requests per second, in short rounds:', loadsTable(results, table))
   }
   return parts.join('\n\n')
+}
+
+/** Markdown of the comparison with MLflow's own server. */
+export function registryTable({ writes, search }: RegistryMeasurements, table: Table): string {
+  const pair = ([ours, theirs]: Pair): string[] => [
+    short(ours),
+    short(theirs),
+    `${short(ours > theirs ? ours / theirs : theirs / ours)} ×`,
+  ]
+  const written = Object.entries(writes).flatMap(([name, { count, per_second, p95_ms }]) => [
+    [`${count} ${name} written, per second`, ...pair(per_second)],
+    [`the same, p95 in ms`, ...pair(p95_ms)],
+  ])
+  return table(
+    ['', 'Relais', '`mlflow server`', 'better by'],
+    [
+      ...written,
+      [`pages of searches at ${search.versions} versions, p95 in ms`, ...pair(search.p95_ms)],
+    ],
+  )
 }

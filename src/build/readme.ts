@@ -6,10 +6,18 @@ import { commands } from '../cli/cli.ts'
 import { envName, settings } from '../config.ts'
 import { faults } from '../core/fault.ts'
 import { grants, rights, roles } from '../core/principal.ts'
-import { benchTables, type Measurements } from './bench-tables.ts'
+import {
+  benchTables,
+  type Measurements,
+  type RegistryMeasurements,
+  registryTable,
+} from './bench-tables.ts'
 
 const path = join(import.meta.dir, '../../README.md')
-const measured = join(import.meta.dir, '../../bench/results.json')
+const bench = join(import.meta.dir, '../../bench')
+const measured = join(bench, 'results.json')
+
+const read = (file: string): unknown => JSON.parse(readFileSync(file, 'utf8'))
 
 function table(headings: readonly string[], rows: readonly (readonly string[])[]): string {
   const line = (cells: readonly string[]): string => `| ${cells.join(' | ')} |`
@@ -50,9 +58,9 @@ const sections: Record<string, () => string> = {
       ]),
     ),
   bench: () =>
-    existsSync(measured)
-      ? benchTables(JSON.parse(readFileSync(measured, 'utf8')) as Measurements, table)
-      : 'Not measured yet.',
+    existsSync(measured) ? benchTables(read(measured) as Measurements, table) : 'Not measured yet.',
+  'bench-mlflow': () =>
+    registryTable(read(join(bench, 'results/mlflow.json')) as RegistryMeasurements, table),
 }
 
 /** The text with every generated section filled anew. */
