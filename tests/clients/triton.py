@@ -192,7 +192,7 @@ def test_faults_reach_the_caller():
     tensor = given("x", "FP32", X)
     for call, says in (
         (lambda: infer("nobody", [tensor]), "No model is named"),
-        (lambda: infer("iris", [tensor], model_version="9"), "no version 9"),
+        (lambda: infer("iris", [tensor], model_version="9"), "version=9) not found"),
         (lambda: infer("float32", [given("x", "FP32", X.reshape(4, 1))]), "expected shape"),
         (lambda: infer("float32", [given("x", "INT32", X.astype(np.int32))]), "expected float32"),
         (lambda: infer("float32", [given("x", "FP32", X * np.nan)]), "finite"),
