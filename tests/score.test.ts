@@ -443,7 +443,7 @@ describe('the stream', () => {
   const holds = (): number =>
     relais.app.deployments.route('iris')?.stages.Production.serving?.holds ?? -1
 
-  /** At once as a rule; where the end of a connection goes unnoticed, after the longest pause. */
+  /** At once as a rule; where the end of a connection goes unnoticed, after the longest pause: hence 20 s. */
   async function released(): Promise<boolean> {
     for (let tries = 0; tries < 1_000 && holds() > 0; tries += 1) await Bun.sleep(10)
     return holds() === 0
@@ -467,7 +467,7 @@ describe('the stream', () => {
     expect(holds()).toBe(1)
     abort.abort()
     expect(await released()).toBe(true)
-  })
+  }, 20_000)
 
   test('who leaves holds the version until the last batch has run', async () => {
     const serving = relais.app.deployments.route('iris')?.stages.Production.serving
@@ -495,7 +495,7 @@ describe('the stream', () => {
     } finally {
       serving.runBulk = runBulk
     }
-  })
+  }, 20_000)
 
   test('a reader that stops makes the sender stop', async () => {
     let sent = 0
@@ -511,7 +511,7 @@ describe('the stream', () => {
     expect(sent).toBeLessThan(64 << 20)
     abort.abort()
     expect(await released()).toBe(true)
-  })
+  }, 20_000)
 
   test('a pause that is too long ends it', async () => {
     const body = new ReadableStream<Uint8Array>({
@@ -520,7 +520,7 @@ describe('the stream', () => {
     const answer = await score('iris', body)
     expect([answer.status, answer.body.code]).toEqual([400, 'request.malformed'])
     expect(await released()).toBe(true)
-  })
+  }, 20_000)
 
   test('holds its version while another goes live', async () => {
     await relais.pushExample('swap', 'iris')

@@ -29,14 +29,21 @@ export interface CsvReaderOptions {
 
 const utf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: false })
 
+const comma = 44
+const nothing: unknown[] = []
+
+function decoded(bytes: Uint8Array): string | undefined {
+  try {
+    return utf8.decode(bytes)
+  } catch {
+    return undefined
+  }
+}
+
 /** The cells of a record. Throws an Error whose message says what is wrong with it. */
 function cellsOf(record: Uint8Array): string[] {
-  let text: string
-  try {
-    text = utf8.decode(record)
-  } catch {
-    throw new Error('the row is not UTF-8')
-  }
+  const text = decoded(record)
+  if (text === undefined) throw new Error('the row is not UTF-8')
   if (!text.includes('"')) return text.split(',').map((cell) => cell.trim())
   try {
     const [cells = []] = parse(text, { trim: true, relax_column_count: true }) as string[][]
@@ -63,6 +70,8 @@ export class CsvReader implements RowReader {
   private readonly lines = new Lines()
   private readonly scan = newScan()
   private header: HeaderCell[] | null = null
+  /** The last column that is kept, -1 where none is. */
+  private lastKept = -1
   private scanner: PlainScanner | null = null
   private filling: Filling | null = null
   private pending: Pending[] = []
@@ -123,6 +132,7 @@ export class CsvReader implements RowReader {
     const { schema, validator, keep } = options
     const header = readHeader(names, schema, keep)
     this.header = header
+    this.lastKept = header.findLastIndex(({ keep: place }) => place >= 0)
     this.scanner = scannerOf(header, validator)
     return true
   }
@@ -150,11 +160,12 @@ export class CsvReader implements RowReader {
       if (lines.at >= limit) return false
       const isPartial = this.scan.passed > 0
       const next = isPartial ? -1 : scanner.row(lines.bytes, lines.at, filling.rows, filling.data)
-      if (next < 0) {
+      const kept = next < 0 ? null : this.keptOf(lines.at, next)
+      if (kept === null) {
         if (!this.fillSlowly(filling)) return false
         continue
       }
-      if (this.options.keep.length > 0) filling.kept.push(this.keptOf(lines.at, next))
+      if (this.lastKept >= 0) filling.kept.push(kept)
       this.row += 1
       filling.rows += 1
       filling.bytes += next - lines.at
@@ -219,9 +230,25 @@ export class CsvReader implements RowReader {
     return { value, kept }
   }
 
-  private keptOf(from: number, next: number): unknown[] {
-    const record = this.lines.bytes.subarray(from, next)
-    return this.values(cellsOf(record)).kept
+  /** Kept values of a plain row, whose other cells need not become text; null where one is not UTF-8. */
+  private keptOf(from: number, next: number): unknown[] | null {
+    if (this.lastKept < 0) return nothing
+    const { bytes } = this.lines
+    const header = this.header as HeaderCell[]
+    const kept: unknown[] = []
+    let at = from
+    for (let place = 0; place <= this.lastKept; place += 1) {
+      let end = at
+      while (end < next - 1 && bytes[end] !== comma) end += 1
+      const { column, kind, keep } = header[place] as HeaderCell
+      if (keep >= 0) {
+        const text = decoded(bytes.subarray(at, end))?.trim()
+        if (text === undefined) return null
+        kept[keep] = column >= 0 ? cellValue(text, kind) : text
+      }
+      at = end + 1
+    }
+    return kept
   }
 
   private emptyTensors(size: number): Filling {

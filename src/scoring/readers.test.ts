@@ -34,7 +34,7 @@ const csvReader = (type: ElementType, keep: string[] = []): RowReader =>
   new CsvReader({ ...modelOf(type), keep })
 
 /** All batches of a text that comes in chunks of 64 KB. */
-function batchesOf(reader: RowReader, text: string): Batch[] {
+function batchesOf(reader: RowReader, text: string | Buffer): Batch[] {
   const bytes = Buffer.from(text)
   const batches: Batch[] = []
   const drain = (): void => {
@@ -139,4 +139,27 @@ describe('bytes that come one by one', () => {
       expect(performance.now() - began).toBeLessThan(500)
     },
   )
+})
+
+describe('cells that are kept of plain rows', () => {
+  const kept = (keep: string[], text: string | Buffer): unknown[] =>
+    batchesOf(csvReader('float32', keep), text).flatMap((batch) => batch.kept)
+
+  test('come from any place, trimmed, inputs as numbers', () => {
+    const rows = 'a,x,b,c\r\n one ,1.5,,é\r\ntwo,-2, b b ,\n'
+    expect(kept(['c', 'a', 'x', 'b'], rows)).toEqual([
+      ['é', 'one', 1.5, ''],
+      ['', 'two', -2, 'b b'],
+    ])
+    expect(kept(['a'], 'a,x\nlast,1')).toEqual([['last']])
+    expect(kept(['x'], 'x\n1\n2\n')).toEqual([[1], [2]])
+  })
+
+  test('one that is not UTF-8 makes a bad row, and no other', () => {
+    const text = Buffer.from('a,x\nfine,1\n?,2\nfine,3\n')
+    text[text.indexOf('?')] = 255
+    const batches = batchesOf(csvReader('float32', ['a']), text)
+    expect(batches.flatMap((batch) => batch.kept)).toEqual([['fine'], ['fine']])
+    expect(batches.flatMap(({ bad }) => bad.map(({ row }) => row))).toEqual([2])
+  })
 })

@@ -6,6 +6,7 @@ import { join } from 'node:path'
 import { parquetReadObjects } from 'hyparquet'
 import { parquetWriteFile } from 'hyparquet-writer'
 
+import { median } from '../../bench/rounds.ts'
 import {
   binary,
   cleanUp,
@@ -316,7 +317,9 @@ test('memory stays flat, and progress is told', async () => {
   }
   expect(await child.exited).toBe(0)
   await said
-  const early = Math.max(...sizes.slice(0, Math.ceil(sizes.length / 5)))
-  expect(Math.max(...sizes) - early).toBeLessThan(64)
+  // Garbage is collected when the machine has time; what is kept of the rows would only ever grow.
+  const third = Math.floor(sizes.length / 3)
+  const growth = median(sizes.slice(-third)) - median(sizes.slice(third, -third))
+  expect(growth).toBeLessThan(48)
   expect(peak).toBeLessThan(300)
 }, 60_000)
