@@ -230,7 +230,7 @@ async function killed(args: string[], output: string): Promise<boolean> {
 }
 
 describe('a job that was killed', () => {
-  const rows = 200_000
+  const rows = 600_000
   beforeAll(() => bigCsv('big.csv', rows), 60_000)
 
   for (const to of ['csv', 'jsonl', 'parquet']) {
