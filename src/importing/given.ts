@@ -1,4 +1,5 @@
 // What an import hands over: MLflow's own shapes, as its REST API answers them, and what comes of them.
+import { chunksOf } from '../core/chunks.ts'
 import { Fault } from '../core/fault.ts'
 
 export interface GivenTag {
@@ -40,6 +41,4 @@ export function demandSame(what: string, isSame: boolean): void {
 }
 
 /** Rows in lists that fit into one statement. */
-export function* inBatches<T>(rows: readonly T[]): Generator<T[]> {
-  for (let at = 0; at < rows.length; at += 1000) yield rows.slice(at, at + 1000)
-}
+export const inBatches = <T>(rows: readonly T[]): Generator<T[]> => chunksOf(rows, 1000)

@@ -1,6 +1,7 @@
 // Blobs in storage: which are needed, and a sweeper that frees the others.
 import { and, eq, gte, isNull, lt, or } from 'drizzle-orm'
 
+import { chunksOf } from '../core/chunks.ts'
 import type { Db } from '../db/db.ts'
 import { files, models, versions } from '../db/tables.ts'
 import type { Storage } from '../storage/storage.ts'
@@ -101,9 +102,9 @@ export class BlobKeeper {
       .where(
         and(or(lt(versions.deletedAt, limit), lt(models.deletedAt, limit)), hasFiles(versions.id)),
       )
-    for (let at = 0; at < gone.length; at += batch) {
+    for (const some of chunksOf(gone, batch)) {
       await this.db.tx(async (tx) => {
-        for (const { id } of gone.slice(at, at + batch)) await removeTree(tx, folderOfVersion(id))
+        for (const { id } of some) await removeTree(tx, folderOfVersion(id))
       })
     }
   }

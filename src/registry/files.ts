@@ -1,6 +1,7 @@
 // Files that MLflow clients see: a tree of paths, each naming a blob by its digest.
 import { and, eq, gte, inArray, lt, or, type SQL, sql } from 'drizzle-orm'
 
+import { chunksOf } from '../core/chunks.ts'
 import { Fault } from '../core/fault.ts'
 import type { Queries } from '../db/db.ts'
 import { prepared } from '../db/prepared.ts'
@@ -159,9 +160,7 @@ export async function copyTree(
   const rows = (await filesBelow(tx, from)).map(({ path, sha256, size }) => {
     return { path: `${to}${path.slice(from.length)}`, sha256, size, createdBy, createdAt }
   })
-  for (let at = 0; at < rows.length; at += batch) {
-    await tx.insert(files).values(rows.slice(at, at + batch))
-  }
+  for (const some of chunksOf(rows, batch)) await tx.insert(files).values(some)
   return rows.length
 }
 

@@ -1,6 +1,7 @@
 // Look-ups over many models at once, with a few queries however many there are.
 import { asc, eq, getTableColumns, inArray, sql } from 'drizzle-orm'
 
+import { chunksOf } from '../core/chunks.ts'
 import type { Queries } from '../db/db.ts'
 import { aliases, type AliasRow, models, type VersionRow, versions } from '../db/tables.ts'
 import { type Stage, stageNames } from './stages.ts'
@@ -12,11 +13,8 @@ async function inChunks<T>(
   ids: readonly string[],
   query: (some: string[]) => Promise<T[]>,
 ): Promise<T[]> {
-  const distinct = [...new Set(ids)]
   const found: T[] = []
-  for (let at = 0; at < distinct.length; at += mostAtOnce) {
-    found.push(...(await query(distinct.slice(at, at + mostAtOnce))))
-  }
+  for (const some of chunksOf([...new Set(ids)], mostAtOnce)) found.push(...(await query(some)))
   return found
 }
 

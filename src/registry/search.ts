@@ -38,7 +38,7 @@ import {
 } from '../search/field.ts'
 import { parseFilter } from '../search/filter.ts'
 import { type OrderItem, parseOrder, type Sortable, sortKeys } from '../search/order.ts'
-import { demandLimit, findPage, inOrder, type Page } from '../search/page.ts'
+import { demandLimit, findRows, type Page } from '../search/page.ts'
 import type { Registry } from './registry.ts'
 
 export interface RegistrySearch {
@@ -175,7 +175,7 @@ export async function searchModels(
   await s.access.require(ctx, 'models:read')
   const { filter, orderBy, pageToken: token } = input
   const prompts = sql`select ${modelTags.modelId} from ${modelTags} where ${isPrompt(modelTags)}`
-  const page = await findPage<string>(
+  return findRows(
     s.db.read,
     {
       id: models.id,
@@ -191,13 +191,11 @@ export async function searchModels(
       limit: demandLimit(input.limit, mostModels),
       token,
     },
+    {
+      load: (some: string[]) => s.db.read.select().from(models).where(inArray(models.id, some)),
+      idOf: (row) => row.id,
+    },
   )
-  const rows = await inOrder(
-    page.rows,
-    (some) => s.db.read.select().from(models).where(inArray(models.id, some)),
-    (row) => row.id,
-  )
-  return { ...page, rows }
 }
 
 const newestFirst = ['last_updated_timestamp DESC', 'name ASC', 'version_number DESC']
@@ -231,7 +229,7 @@ export async function searchVersions(
   )
   const by = order[0]?.by ?? versions.updatedAt
   const isByName = by === models.name
-  const page = await findPage<string>(
+  return findRows(
     s.db.read,
     {
       id: versions.id,
@@ -255,11 +253,6 @@ export async function searchVersions(
       limit: demandLimit(input.limit, mostVersions),
       token,
     },
+    { load: (some: string[]) => namedVersions(s.db.read, some), idOf: ({ row }) => row.id },
   )
-  const rows = await inOrder(
-    page.rows,
-    (some) => namedVersions(s.db.read, some),
-    ({ row }) => row.id,
-  )
-  return { ...page, rows }
 }

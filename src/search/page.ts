@@ -1,6 +1,7 @@
 // Pages of a search: found by the keys of the last row before, never by counting rows from the start.
 import { type SQL, sql, type SQLWrapper } from 'drizzle-orm'
 
+import { chunksOf } from '../core/chunks.ts'
 import { Fault } from '../core/fault.ts'
 import { canonical, sha256 } from '../core/ids.ts'
 import type { Queries } from '../db/db.ts'
@@ -118,7 +119,7 @@ async function narrowed(
 }
 
 /** The ids of one page in order, and the token of the next. */
-export async function findPage<Id>(
+async function findPage<Id>(
   q: Queries,
   { id, from, fromInOrder, where, filter, order }: Search,
   { scope, limit, token }: PageRequest,
@@ -144,17 +145,25 @@ export async function findPage<Id>(
 }
 
 /** Parameters of one statement: databases have a limit. */
-const chunk = 5000
+const mostIds = 5000
 
-/** The rows of these ids, in the order of the ids; those that are gone meanwhile are left out. */
-export async function inOrder<Id, Row>(
-  ids: readonly Id[],
-  load: (some: Id[]) => Promise<Row[]>,
-  idOf: (row: Row) => Id,
-): Promise<Row[]> {
+/** How the rows of a search are loaded once their ids are known. */
+export interface Loading<Id, Row> {
+  load: (some: Id[]) => Promise<Row[]>
+  idOf: (row: Row) => Id
+}
+
+/** One page of rows in order, and the token of the next; rows that are gone meanwhile are left out. */
+export async function findRows<Id, Row>(
+  q: Queries,
+  search: Search,
+  request: PageRequest,
+  { load, idOf }: Loading<Id, Row>,
+): Promise<Page<Row>> {
+  const { rows: ids, next } = await findPage<Id>(q, search, request)
   const rows = new Map<Id, Row>()
-  for (let at = 0; at < ids.length; at += chunk) {
-    for (const row of await load(ids.slice(at, at + chunk))) rows.set(idOf(row), row)
+  for (const some of chunksOf(ids, mostIds)) {
+    for (const row of await load(some)) rows.set(idOf(row), row)
   }
-  return ids.flatMap((id) => rows.get(id) ?? [])
+  return { rows: ids.flatMap((id) => rows.get(id) ?? []), next }
 }

@@ -1,6 +1,7 @@
 // Loads what belongs to many rows at once, by a few queries, however many rows there are.
 import { asc, eq, inArray } from 'drizzle-orm'
 
+import { chunksOf } from '../core/chunks.ts'
 import type { Queries } from '../db/db.ts'
 import {
   type DatasetRow,
@@ -60,8 +61,8 @@ async function byOwner<Id, Row>(
   ownerOf: (row: Row) => Id,
 ): Promise<(id: Id) => Row[]> {
   const groups = new Map<Id, Row[]>()
-  for (let at = 0; at < ids.length; at += chunk) {
-    for (const row of await load(ids.slice(at, at + chunk))) {
+  for (const some of chunksOf(ids, chunk)) {
+    for (const row of await load(some)) {
       const group = groups.get(ownerOf(row))
       if (group) group.push(row)
       else groups.set(ownerOf(row), [row])

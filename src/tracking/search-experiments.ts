@@ -16,7 +16,7 @@ import {
 } from '../search/field.ts'
 import { parseFilter } from '../search/filter.ts'
 import { parseOrder, type Sortable, sortKeys } from '../search/order.ts'
-import { demandLimit, findPage, inOrder, type Page } from '../search/page.ts'
+import { demandLimit, findRows, type Page } from '../search/page.ts'
 import type { Tracking } from './tracking.ts'
 
 /** Rows that are there, those that were deleted softly, or both. */
@@ -91,7 +91,7 @@ export async function searchExperiments(
   await s.access.require(ctx, 'runs:read')
   const { filter, orderBy, view, pageToken: token } = input
   const items = parseOrder(orderBy.length > 0 ? orderBy : newestFirst)
-  const page = await findPage<number>(
+  return findRows(
     s.db.read,
     {
       id,
@@ -112,11 +112,9 @@ export async function searchExperiments(
       limit: demandLimit(input.limit, mostExperiments),
       token,
     },
+    {
+      load: (some: number[]) => s.db.read.select().from(experiments).where(inArray(id, some)),
+      idOf: (row) => row.id,
+    },
   )
-  const rows = await inOrder(
-    page.rows,
-    (some) => s.db.read.select().from(experiments).where(inArray(id, some)),
-    (row) => row.id,
-  )
-  return { ...page, rows }
 }

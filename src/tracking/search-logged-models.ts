@@ -23,7 +23,7 @@ import {
 } from '../search/field.ts'
 import { parseFilter } from '../search/filter.ts'
 import { type OrderItem, type Sortable, sortKeys } from '../search/order.ts'
-import { demandLimit, findPage, inOrder, type Page } from '../search/page.ts'
+import { demandLimit, findRows, type Page } from '../search/page.ts'
 import { malformed } from '../search/tokens.ts'
 import { experimentNumber, type Tracking } from './tracking.ts'
 
@@ -165,7 +165,7 @@ export async function searchLoggedModels(
 ): Promise<Page<LoggedModelRow>> {
   await s.access.require(ctx, 'runs:read')
   const { experimentIds, datasets, filter, orderBy, pageToken: token } = input
-  const page = await findPage<string>(
+  return findRows(
     s.db.read,
     {
       id: loggedModels.id,
@@ -181,11 +181,10 @@ export async function searchLoggedModels(
       limit: demandLimit(input.limit, mostLoggedModels),
       token,
     },
+    {
+      load: (some: string[]) =>
+        s.db.read.select().from(loggedModels).where(inArray(loggedModels.id, some)),
+      idOf: (row) => row.id,
+    },
   )
-  const rows = await inOrder(
-    page.rows,
-    (some) => s.db.read.select().from(loggedModels).where(inArray(loggedModels.id, some)),
-    (row) => row.id,
-  )
-  return { ...page, rows }
 }

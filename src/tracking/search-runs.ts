@@ -27,7 +27,7 @@ import {
 } from '../search/field.ts'
 import { parseFilter } from '../search/filter.ts'
 import { type OrderItem, parseOrder, type Sortable, sortKeys, type Tie } from '../search/order.ts'
-import { demandLimit, findPage, inOrder, type Page } from '../search/page.ts'
+import { demandLimit, findRows, type Page } from '../search/page.ts'
 import { inView, type SearchInput } from './search-experiments.ts'
 import { experimentNumber, type Tracking } from './tracking.ts'
 
@@ -162,7 +162,7 @@ export async function searchRuns(
   await s.access.require(ctx, 'runs:read')
   const { filter, orderBy, view, experimentIds, pageToken: token } = input
   const within = experimentIds.map(experimentNumber)
-  const page = await findPage<string>(
+  return findRows(
     s.db.read,
     {
       id: runs.id,
@@ -176,11 +176,9 @@ export async function searchRuns(
       limit: demandLimit(input.limit, mostRuns),
       token,
     },
+    {
+      load: (some: string[]) => s.db.read.select().from(runs).where(inArray(runs.id, some)),
+      idOf: (row) => row.id,
+    },
   )
-  const rows = await inOrder(
-    page.rows,
-    (some) => s.db.read.select().from(runs).where(inArray(runs.id, some)),
-    (row) => row.id,
-  )
-  return { ...page, rows }
 }
