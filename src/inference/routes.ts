@@ -1,6 +1,7 @@
 // KServe V1 and TensorFlow Serving's REST: model list, status, predict. Outside Elysia, because
 // these paths hold colons and this is the hot path.
 import { Fault } from '../core/fault.ts'
+import { isObject } from '../core/object.ts'
 import { parseJsonText, readJsonText } from '../http/json.ts'
 import { problemResponse } from '../http/problem.ts'
 import type { Exchange, RouteClass } from '../http/request.ts'
@@ -18,8 +19,7 @@ function tensorsOf(
   deployment: Deployment,
   body: unknown,
 ): { tensors: Tensor[]; rows: number; form: Form } {
-  const isObject = typeof body === 'object' && body !== null && !Array.isArray(body)
-  const given = (isObject ? body : {}) as { instances?: unknown; inputs?: unknown }
+  const given = (isObject(body) ? body : {}) as { instances?: unknown; inputs?: unknown }
   if ((given.instances === undefined) === (given.inputs === undefined)) {
     const message = 'exactly one of instances (rows) and inputs (tensors)'
     throw new Fault('input.invalid', `The body must hold ${message}.`, {

@@ -1,10 +1,8 @@
 // The fields of a call, from its query or its JSON body, with MLflow's words for what is wrong.
 import { Fault, type Flaw } from '../core/fault.ts'
+import { isObject } from '../core/object.ts'
 
 type Values = Readonly<Record<string, unknown>>
-
-const isObject = (value: unknown): value is Values =>
-  typeof value === 'object' && value !== null && !Array.isArray(value)
 
 /** Strings quoted, everything else as JSON, and cut: an answer need not repeat a megabyte. */
 const shown = (value: unknown): string => {

@@ -1,5 +1,6 @@
 // DataFrames as they travel: `dataframe_split`, `dataframe_records`, and the rows of a CSV file.
 import { Fault } from '../core/fault.ts'
+import { isObject } from '../core/object.ts'
 import { mostFlaws } from '../onnx/check.ts'
 
 export interface Frame {
@@ -19,9 +20,6 @@ export interface Frame {
 
 export const invalid = (message: string): Fault =>
   new Fault('request.malformed', `Invalid input. ${message}`)
-
-const isObject = (value: unknown): value is Record<string, unknown> =>
-  typeof value === 'object' && value !== null && !Array.isArray(value)
 
 /** `{}` is three bytes for a whole row, so what rows leave out must not grow with the body. */
 const mostAbsent = 1_000_000

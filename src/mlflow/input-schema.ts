@@ -1,5 +1,6 @@
 // A version's inputs as MLflow sees them, ColSpec or TensorSpec, and how payloads become tensors.
 import { Fault } from '../core/fault.ts'
+import { isObject } from '../core/object.ts'
 import type { Deployment } from '../inference/deployment.ts'
 import type { Slot } from '../onnx/model.ts'
 import { namedColumns } from '../onnx/signature.ts'
@@ -91,8 +92,6 @@ export class InputSchema {
 
   /** `instances`: a tensor in row form, or a list of objects by column or input name. */
   instances(value: unknown): Fed {
-    const isObject = (item: unknown): item is Named =>
-      typeof item === 'object' && item !== null && !Array.isArray(item)
     if (!Array.isArray(value) || !isObject(value[0])) return this.values(value)
     if (!value.every(isObject)) throw invalid('Instances must be all objects or all lists.')
     const wanted = new Set([...this.columns, ...this.inputNames])
@@ -115,9 +114,7 @@ export class InputSchema {
   /** `inputs`: an object by column or input name, or the tensor of a model with one input. */
   values(value: unknown): Fed {
     const { columns, inputs } = this
-    if (typeof value === 'object' && value !== null && !Array.isArray(value)) {
-      return this.named(value as Named)
-    }
+    if (isObject(value)) return this.named(value)
     const [column] = columns
     if (columns.length === 1 && column !== undefined && Array.isArray(value) && !isNested(value)) {
       return this.columnLists({ [column]: value })

@@ -3,6 +3,7 @@ import { promisify } from 'node:util'
 import { deflate, gunzip, gzip, inflate } from 'node:zlib'
 
 import { Fault, tooLarge } from '../core/fault.ts'
+import { isObject } from '../core/object.ts'
 import { parseJson } from '../http/json.ts'
 import { type Exchange, readBody } from '../http/request.ts'
 import type { EncodedAnswer } from './codec.ts'
@@ -81,9 +82,7 @@ function alignedTail(bytes: Uint8Array, from: number): Uint8Array {
 export async function readObject(request: Request, most: number): Promise<Record<string, unknown>> {
   const bytes = await readPlain(request, most)
   const value = bytes.length === 0 ? {} : parseJson(bytes, false)
-  if (typeof value === 'object' && value !== null && !Array.isArray(value)) {
-    return value as Record<string, unknown>
-  }
+  if (isObject(value)) return value
   throw new Fault('request.invalid', 'The body must be an object.')
 }
 

@@ -1,6 +1,7 @@
 // Inference requests and answers of the Open Inference Protocol, free of HTTP: parsed JSON and raw
 // bytes to the tensors of a version, and its outputs to JSON text and raw bytes.
 import { Fault } from '../core/fault.ts'
+import { isObject } from '../core/object.ts'
 import { flatJson, ownPart } from '../inference/answer.ts'
 import type { Answer } from '../inference/batcher.ts'
 import type { Deployment } from '../inference/deployment.ts'
@@ -61,7 +62,7 @@ const wrong = (why: string): Fault => new Fault('request.invalid', why)
 type Members = Record<string, unknown>
 
 function membersOf(value: unknown, what: string): Members {
-  if (typeof value === 'object' && value !== null && !Array.isArray(value)) return value as Members
+  if (isObject(value)) return value
   throw wrong(`${what} must be an object.`)
 }
 

@@ -1,4 +1,5 @@
 // Rows and tensors from JSON to typed arrays, with every fault named by its place.
+import { isObject } from '../core/object.ts'
 import { checkColumn, escapePointer, Flaws, type Verdict } from './check.ts'
 import type { Signature, Slot } from './model.ts'
 import { fill, floatFor, raggedAt, shapeFlaw, shapeOf } from './nested.ts'
@@ -323,11 +324,8 @@ export class Validator {
     const free = new Map<string, number>()
     return inputs.map((slot) => {
       const slices = rows.map((row) => {
-        const isObject = typeof row === 'object' && row !== null && !Array.isArray(row)
-        if (inputs.length === 1 && !isObject) return row
-        return isObject && Object.hasOwn(row, slot.name)
-          ? (row as Record<string, unknown>)[slot.name]
-          : undefined
+        if (isObject(row)) return Object.hasOwn(row, slot.name) ? row[slot.name] : undefined
+        return inputs.length === 1 ? row : undefined
       })
       return this.nested(slot, slices, { pointer: '/instances', flaws, free })
     })

@@ -1,4 +1,5 @@
 // Reads the `MLmodel` file that MLflow writes beside a model: where its ONNX lies, what it takes.
+import { isObject } from '../core/object.ts'
 
 export interface MlModel {
   flavors: string[]
@@ -10,11 +11,6 @@ export interface MlModel {
 
 /** Larger ones are not read; a signature of 10,000 columns takes half of it. */
 export const mostMlModel = 1 << 20
-
-type Values = Readonly<Record<string, unknown>>
-
-const isObject = (value: unknown): value is Values =>
-  typeof value === 'object' && value !== null && !Array.isArray(value)
 
 const member = (value: unknown, name: string): unknown =>
   isObject(value) && Object.hasOwn(value, name) ? value[name] : undefined

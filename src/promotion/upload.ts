@@ -4,6 +4,7 @@ import { once } from 'node:events'
 import { Busboy } from '@fastify/busboy'
 
 import { Fault, type Flaw, tooLarge } from '../core/fault.ts'
+import { isObject } from '../core/object.ts'
 import { type ReceivedFile, receiveFile, writeAll } from '../storage/receive.ts'
 import type { Storage, Upload } from '../storage/storage.ts'
 
@@ -29,15 +30,11 @@ const texts = ['description', 'git_commit', 'run_id', 'stage'] as const
 const maps = ['tags', 'params'] as const
 const known: readonly string[] = [...texts, ...maps, 'metrics', 'schema']
 
-function isMap(value: unknown): value is Record<string, unknown> {
-  return typeof value === 'object' && value !== null && !Array.isArray(value)
-}
-
 type Fail = (pointer: string, message: string) => void
 
 function checkMap(map: unknown, key: string, fail: Fail): void {
   const wanted = key === 'metrics' ? 'number' : 'string'
-  if (!isMap(map) || Object.keys(map).length > mostEntries) {
+  if (!isObject(map) || Object.keys(map).length > mostEntries) {
     fail(`/${key}`, `must be an object of at most ${mostEntries} entries`)
     return
   }
@@ -52,8 +49,8 @@ function checkMap(map: unknown, key: string, fail: Fail): void {
 export function readMetadata(value: unknown): UploadMetadata {
   const errors: Flaw[] = []
   const fail: Fail = (pointer, message) => errors.push({ pointer, code: 'schema', message })
-  const given = isMap(value) ? value : {}
-  if (!isMap(value)) fail('', 'metadata must be a JSON object')
+  const given = isObject(value) ? value : {}
+  if (!isObject(value)) fail('', 'metadata must be a JSON object')
   for (const key of Object.keys(given)) {
     if (!known.includes(key)) fail(`/${key}`, `unknown member; known: ${known.join(', ')}`)
   }

@@ -1,5 +1,6 @@
 // Rows of JSON lines: an object by column name or a list by position in each line.
 import { Fault, tooLarge } from '../core/fault.ts'
+import { isObject } from '../core/object.ts'
 import type { FeatureSchema } from '../onnx/signature.ts'
 import type { Validator } from '../onnx/validate.ts'
 import { type Batch, batchBytes, batchOf, type Pending, type RowReader } from './batch.ts'
@@ -79,8 +80,7 @@ export class JsonReader implements RowReader {
   private keep(value: unknown): unknown[] {
     const { keep } = this.options
     if (keep.length === 0) return []
-    const isObject = typeof value === 'object' && value !== null && !Array.isArray(value)
-    const row = (isObject ? value : {}) as Record<string, unknown>
+    const row = isObject(value) ? value : {}
     const kept = keep.map((name) => (Object.hasOwn(row, name) ? row[name] : null))
     for (const name of this.extra) Reflect.deleteProperty(row, name)
     return kept
