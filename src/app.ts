@@ -290,9 +290,9 @@ function mount(parts: Parts): Pick<App, 'server' | 'routes'> {
     invocationsDoor({ ...predictor, defaultModel: config['default-model'] }),
     scoreDoor({ ...predictor, log, pause: config['upload-timeout'] }),
     predictDoor(predictor),
+    oipDoor({ ...parts, ...predictor, version, isReady }),
     mlflowDoor(parts),
     artifactDoor(parts),
-    oipDoor({ ...parts, ...predictor, version, isReady }),
   ]
   const api = nativeApi(parts)
   const server = new HttpServer({

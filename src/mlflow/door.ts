@@ -24,6 +24,7 @@ export interface Endpoint {
 export const apiPrefixes = ['/api/2.0/mlflow/', '/ajax-api/2.0/mlflow/'] as const
 /** Of MLflow's newer calls none is served; they are refused in words that its clients understand. */
 const newerPrefixes = ['/api/3.0/mlflow/', '/ajax-api/3.0/mlflow/'] as const
+const owned: readonly string[] = [...apiPrefixes, ...newerPrefixes]
 
 interface Compiled extends Endpoint {
   segments: string[]
@@ -82,7 +83,7 @@ export function apiDoor({ access, endpoints, maxBody }: ApiDoorOptions): Door {
   }
 
   return {
-    owns: (path) => [...apiPrefixes, ...newerPrefixes].some((prefix) => path.startsWith(prefix)),
+    owns: (path) => owned.some((prefix) => path.startsWith(prefix)),
     // Registering a version tries it.
     silence: 'work',
     routes: apiPrefixes.flatMap((prefix) =>
