@@ -1,10 +1,10 @@
 // Registered models taken over from elsewhere, with their times, descriptions and tags.
-import { and, eq, isNull } from 'drizzle-orm'
+import { eq } from 'drizzle-orm'
 
 import type { Context } from '../core/context.ts'
 import { type ModelRow, models } from '../db/tables.ts'
 import { insertModel } from '../registry/models.ts'
-import { demandName, type Registry } from '../registry/registry.ts'
+import { demandName, modelNamed, type Registry } from '../registry/registry.ts'
 import { demandSame, type GivenTag, tagsIn } from './given.ts'
 
 export interface GivenModel {
@@ -25,10 +25,7 @@ export async function importModel(
   const { name, description, creation_timestamp: createdAt } = given
   await s.access.require(ctx, 'settings:manage', undefined, action)
   demandName(name)
-  const [found] = await s.db.read
-    .select()
-    .from(models)
-    .where(and(eq(models.name, name), isNull(models.deletedAt)))
+  const found = await modelNamed(s.db.read, name)
   if (found) {
     demandSame(`The registered model ${name}`, found.createdAt === createdAt)
     return { created: false }

@@ -1,8 +1,9 @@
 // What the registry says should be served: per model the candidates for each stage, best first.
-import { and, eq, isNull } from 'drizzle-orm'
+import { eq, isNull } from 'drizzle-orm'
 
 import type { Queries } from '../db/db.ts'
 import { aliases, type ModelRow, models, type VersionRow } from '../db/tables.ts'
+import { modelNamed } from '../registry/registry.ts'
 import {
   earlierLives,
   emptiedStage,
@@ -78,10 +79,7 @@ export async function desiredOf(
   grace: number,
   lastGood: (stage: string) => number | undefined,
 ): Promise<Desired | null> {
-  const [model] = await q
-    .select()
-    .from(models)
-    .where(and(eq(models.name, name), isNull(models.deletedAt)))
+  const model = await modelNamed(q, name)
   if (!model) return null
   const stages: DesiredStage[] = []
   for (const stage of servedStages) {

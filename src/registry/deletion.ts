@@ -1,5 +1,5 @@
 // Models and versions are deleted, softly, and brought back.
-import { and, desc, eq, isNotNull, isNull } from 'drizzle-orm'
+import { and, desc, eq, isNotNull } from 'drizzle-orm'
 
 import { versionRefusal } from '../auth/policy.ts'
 import type { Context } from '../core/context.ts'
@@ -8,7 +8,7 @@ import { iso } from '../core/time.ts'
 import type { Queries } from '../db/db.ts'
 import { aliases, type ModelRow, models, type VersionRow, versions } from '../db/tables.ts'
 import { modelView, refuseFor } from './models.ts'
-import { findModel, findVersion, type Registry } from './registry.ts'
+import { findModel, findVersion, modelNamed, type Registry } from './registry.ts'
 import {
   holdersOf,
   isServed,
@@ -131,11 +131,8 @@ export async function restoreModel(s: Registry, ctx: Context, name: string): Pro
     if (!model || (model.deletedAt ?? 0) < Date.now() - s.config.retention) {
       throw new Fault('model.not-found', `No deleted model is named ${JSON.stringify(name)}.`)
     }
-    const [taken] = await tx
-      .select()
-      .from(models)
-      .where(and(eq(models.name, name), isNull(models.deletedAt)))
-    if (taken) throw new Fault('model.exists', `${name} was registered anew meanwhile.`)
+    if (await modelNamed(tx, name))
+      throw new Fault('model.exists', `${name} was registered anew meanwhile.`)
     await tx.update(models).set({ deletedAt: null }).where(eq(models.id, model.id))
     const view = await modelView(tx, { ...model, deletedAt: null })
     return { result: view, object: `model/${name}`, details: {} }

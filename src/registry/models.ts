@@ -9,7 +9,7 @@ import { can } from '../core/principal.ts'
 import { iso } from '../core/time.ts'
 import type { Queries } from '../db/db.ts'
 import { aliases, type ModelRow, models, versions } from '../db/tables.ts'
-import { demandName, findModel, type Registry } from './registry.ts'
+import { demandName, findModel, modelNamed, type Registry } from './registry.ts'
 import { liveIn, revisionOf, stageNames } from './stages.ts'
 
 export interface ModelInput {
@@ -59,11 +59,8 @@ export async function modelView(
 
 /** `model.exists` when a model has that name. */
 export async function demandFree(tx: Queries, name: string): Promise<void> {
-  const [taken] = await tx
-    .select()
-    .from(models)
-    .where(and(eq(models.name, name), isNull(models.deletedAt)))
-  if (taken) throw new Fault('model.exists', `Registered Model (name=${name}) already exists.`)
+  if (await modelNamed(tx, name))
+    throw new Fault('model.exists', `Registered Model (name=${name}) already exists.`)
 }
 
 /** Inserts a model; call it within a transaction. `model.exists` when the name is taken. */

@@ -51,9 +51,15 @@ const named = prepared((q) =>
     .prepare(),
 )
 
+/** The model of that name, if there is one. */
+export async function modelNamed(q: Queries, name: string): Promise<ModelRow | undefined> {
+  const [row] = await named(q).execute({ name })
+  return row
+}
+
 /** The model of that name, or `model.not-found`. */
 export async function findModel(q: Queries, name: string): Promise<ModelRow> {
-  const [row] = await named(q).execute({ name })
+  const row = await modelNamed(q, name)
   if (!row) throw new Fault('model.not-found', `Registered Model with name=${name} not found.`)
   return row
 }
