@@ -1,46 +1,19 @@
 // relais import mlflow: takes over all that a running MLflow server holds, and goes on where it was.
 import { clientOf } from './client.ts'
-import {
-  clientOptions,
-  type Command,
-  CommandError,
-  type Output,
-  print,
-  table,
-  UsageError,
-} from './command.ts'
+import { clientOptions, type Command, CommandError, print, table, UsageError } from './command.ts'
 import { ImportJob, type Tally } from './import-job.ts'
 import { ImportTarget } from './import-target.ts'
+import { Meter } from './meter.ts'
 import { MlflowSource } from './mlflow-source.ts'
 
 const wordsOf = (kind: string): string => kind.replaceAll('_', ' ')
 const megabytes = (bytes: number): string => (bytes / 1e6).toFixed(1)
 
-/** Tells how far it is: often to a person, now and then to a log. */
-class Meter {
-  private readonly began = performance.now()
-  private shown = this.began
-  private readonly every = process.stderr.isTTY ? 200 : 5_000
-  private readonly output: Output
-
-  constructor(output: Output) {
-    this.output = output
-  }
-
-  get seconds(): number {
-    return Number(((performance.now() - this.began) / 1000).toFixed(3))
-  }
-
-  readonly show = ({ counts, bytes }: Tally): void => {
-    if (performance.now() - this.shown < this.every) return
-    this.shown = performance.now()
-    const seen = [...counts].map(
-      ([kind, { created, present }]) => `${created + present} ${wordsOf(kind)}`,
-    )
-    const text = `${seen.join(', ')}, ${megabytes(bytes)} MB copied`
-    if (process.stderr.isTTY) this.output.progress(text)
-    else this.output.note(text)
-  }
+function progressText({ counts, bytes }: Tally): string {
+  const seen = [...counts].map(
+    ([kind, { created, present }]) => `${created + present} ${wordsOf(kind)}`,
+  )
+  return `${seen.join(', ')}, ${megabytes(bytes)} MB copied`
 }
 
 function linesOf(tally: Tally, isRehearsal: boolean): string[] {
@@ -78,7 +51,8 @@ export const importMlflow: Command = {
     const source = new MlflowSource(from, env)
     const target = new ImportTarget(clientOf(args, env), isRehearsal)
     const meter = new Meter(output)
-    const job = new ImportJob({ source, target }, args.flag('verify'), meter.show)
+    const shown = (tally: Tally): void => meter.show(() => progressText(tally))
+    const job = new ImportJob({ source, target }, args.flag('verify'), shown)
     const tally = await job.run().catch((error: unknown) => {
       output.progress('')
       if (!(error instanceof CommandError)) throw error
@@ -94,7 +68,7 @@ export const importMlflow: Command = {
       bytes,
       prompts,
       problems,
-      seconds: meter.seconds,
+      seconds: Number(meter.seconds.toFixed(3)),
     }
     print(args, output, summary, () => linesOf(tally, isRehearsal))
     return problems.length > 0 ? 1 : 0

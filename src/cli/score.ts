@@ -15,6 +15,7 @@ import {
   print,
   UsageError,
 } from './command.ts'
+import { Meter } from './meter.ts'
 import { csvInput, identityOf, type Input, jsonInput, type Piece } from './score-input.ts'
 import { type JobKey, Journal, type Progress, restart } from './score-journal.ts'
 import { csvToParquet, parquetInput } from './score-parquet.ts'
@@ -118,38 +119,12 @@ function inFile(error: unknown, before: number): unknown {
 const percent = (part: number, whole: number): string =>
   whole === 0 ? '100' : ((100 * part) / whole).toFixed(0)
 
-/** Tells how far the job is: often to a person, now and then to a log. */
-class Meter {
-  private readonly began = performance.now()
-  private shown = this.began
-  private readonly every = process.stderr.isTTY ? 200 : 5_000
-  private readonly output: Output
-  private readonly from: Progress
-  private readonly size: number
-
-  constructor(output: Output, from: Progress, size: number) {
-    this.output = output
-    this.from = { ...from }
-    this.size = size
-  }
-
-  get seconds(): number {
-    return (performance.now() - this.began) / 1000
-  }
-
-  show(now: Progress): void {
-    const { every, began } = this
-    const time = performance.now()
-    if (time - began < 1_000 || time - this.shown < every) return
-    this.shown = time
-    const { seconds } = this
-    const rate = Math.round((now.rows - this.from.rows) / seconds)
-    const done = now.offset - this.from.offset
-    const left = done > 0 ? Math.ceil(((this.size - now.offset) * seconds) / done) : 0
-    const text = `${now.rows} rows, ${percent(now.offset, this.size)} %, ${rate} rows/s, ${left} s left`
-    if (process.stderr.isTTY) this.output.progress(text)
-    else this.output.note(text)
-  }
+/** What is done of a file of `size` bytes since `from`, how fast, and how long the rest will take. */
+function progressText(now: Progress, from: Progress, size: number, seconds: number): string {
+  const rate = Math.round((now.rows - from.rows) / seconds)
+  const done = now.offset - from.offset
+  const left = done > 0 ? Math.ceil(((size - now.offset) * seconds) / done) : 0
+  return `${now.rows} rows, ${percent(now.offset, size)} %, ${rate} rows/s, ${left} s left`
 }
 
 /** Sends pieces ahead and hands out their results in order. */
@@ -234,7 +209,9 @@ async function scoreRest(
   { job, input, journal, key, progress }: Run,
   output: Output,
 ): Promise<Meter> {
-  const meter = new Meter(output, progress, input.size)
+  const from = { ...progress }
+  // A job of a second needs no words.
+  const meter = new Meter(output, 1_000)
   let saved = performance.now()
   for await (const { piece, result } of results(job, input.pieces(progress.offset))) {
     let done: Result
@@ -256,7 +233,7 @@ async function scoreRest(
     progress.rows += done.rows
     progress.offset = piece.next
     progress.output += text.length
-    meter.show(progress)
+    meter.show(() => progressText(progress, from, input.size, meter.seconds))
     if (performance.now() - saved < saveEvery) continue
     journal.save(key, progress)
     saved = performance.now()
