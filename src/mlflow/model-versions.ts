@@ -15,7 +15,7 @@ import { updateVersion } from '../registry/versions.ts'
 import type { MlflowParts } from './api.ts'
 import type { Endpoint } from './door.ts'
 import { type Fields, invalid } from './fields.ts'
-import { descriptionIn, keyIn, nameIn, tagIn, tagsIn, versionIn } from './registry-fields.ts'
+import { descriptionIn, nameIn, tagEndpoints, tagsIn, versionIn } from './registry-fields.ts'
 import { optional, pairsOf } from './wire.ts'
 
 /** A version and the name of its model. */
@@ -180,30 +180,6 @@ function versionEndpoints(s: MlflowParts): Endpoint[] {
   ]
 }
 
-function tagEndpoints(s: MlflowParts): Endpoint[] {
-  const endpoint = { need: 'models:write', action: 'version.update' } as const
-  return [
-    {
-      method: 'POST',
-      path: 'model-versions/set-tag',
-      ...endpoint,
-      handle: async (ctx, fields) => {
-        await updateVersion(s, ctx, placeIn(fields), { tags: tagIn(fields) })
-        return {}
-      },
-    },
-    {
-      method: 'DELETE',
-      path: 'model-versions/delete-tag',
-      ...endpoint,
-      handle: async (ctx, fields) => {
-        await updateVersion(s, ctx, placeIn(fields), { tags: { [keyIn(fields)]: null } })
-        return {}
-      },
-    },
-  ]
-}
-
 export const modelVersionEndpoints = (s: MlflowParts): Endpoint[] => [
   {
     method: 'POST',
@@ -212,5 +188,8 @@ export const modelVersionEndpoints = (s: MlflowParts): Endpoint[] => [
     action: 'version.create',
     handle: (ctx, fields) => create(s, ctx, fields),
   },
-  ...[...versionEndpoints(s), ...tagEndpoints(s)].map(ofVersion),
+  ...versionEndpoints(s).map(ofVersion),
+  ...tagEndpoints('model-versions', 'version.update', (ctx, fields, tags) =>
+    updateVersion(s, ctx, placeIn(fields), { tags: tags() }),
+  ).map(ofVersion),
 ]

@@ -14,9 +14,8 @@ import type { Fields } from './fields.ts'
 import { modelVersionWire } from './model-versions.ts'
 import {
   descriptionIn,
-  keyIn,
   nameIn,
-  tagIn,
+  tagEndpoints,
   tagsIn,
   unless,
   versionIn,
@@ -131,30 +130,6 @@ function modelEndpoints(s: MlflowParts): Endpoint[] {
   ]
 }
 
-function tagEndpoints(s: MlflowParts): Endpoint[] {
-  const endpoint = { need: 'models:write', action: 'model.update' } as const
-  return [
-    {
-      method: 'POST',
-      path: 'registered-models/set-tag',
-      ...endpoint,
-      handle: async (ctx, fields) => {
-        await updateModel(s, ctx, nameIn(fields), { tags: tagIn(fields) })
-        return {}
-      },
-    },
-    {
-      method: 'DELETE',
-      path: 'registered-models/delete-tag',
-      ...endpoint,
-      handle: async (ctx, fields) => {
-        await updateModel(s, ctx, nameIn(fields), { tags: { [keyIn(fields)]: null } })
-        return {}
-      },
-    },
-  ]
-}
-
 function aliasEndpoints(s: MlflowParts): Endpoint[] {
   const path = 'registered-models/alias'
   const place = (fields: Fields) => ({ name: nameIn(fields), alias: fields.text('alias') })
@@ -195,6 +170,8 @@ function aliasEndpoints(s: MlflowParts): Endpoint[] {
 
 export const registeredModelEndpoints = (s: MlflowParts): Endpoint[] => [
   ...modelEndpoints(s),
-  ...tagEndpoints(s),
+  ...tagEndpoints('registered-models', 'model.update', (ctx, fields, tags) =>
+    updateModel(s, ctx, nameIn(fields), { tags: tags() }),
+  ),
   ...aliasEndpoints(s),
 ]

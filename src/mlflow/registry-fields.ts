@@ -1,6 +1,8 @@
 // Fields that many calls of MLflow's registry share, with its own words for what is wrong.
 import { Fault, type FaultCode } from '../core/fault.ts'
+import type { Exchange } from '../http/request.ts'
 import { demandKey } from '../tracking/limits.ts'
+import type { Endpoint } from './door.ts'
 import { type Fields, invalid } from './fields.ts'
 
 const most = { value: 100_000, description: 5000 }
@@ -28,14 +30,14 @@ export function descriptionIn(fields: Fields): string | undefined {
   return text
 }
 
-export function keyIn(fields: Fields): string {
+function keyIn(fields: Fields): string {
   const key = fields.text('key')
   demandKey('key', key)
   return key
 }
 
 /** `key` and `value` of a call as one tag; a value that is missing is empty. */
-export function tagIn(fields: Fields): Record<string, string> {
+function tagIn(fields: Fields): Record<string, string> {
   const value = fields.optionalText('value') ?? ''
   if (value.length > most.value) throw fields.misfit('value', value)
   return { [keyIn(fields)]: value }
@@ -54,4 +56,36 @@ export async function unless(code: FaultCode, done: Promise<unknown>): Promise<v
   } catch (error) {
     if (!(error instanceof Fault) || error.code !== code) throw error
   }
+}
+
+/** `tags` are read when they are asked for: what is wrong with the place is told first. */
+type Edit = (
+  ctx: Exchange,
+  fields: Fields,
+  tags: () => Record<string, string | null>,
+) => Promise<unknown>
+
+/** `set-tag` and `delete-tag` below a path, as one edit of tags; a tag that is not there is no fault. */
+export function tagEndpoints(path: string, action: string, edit: Edit): Endpoint[] {
+  const need = 'models:write'
+  return [
+    {
+      method: 'POST',
+      path: `${path}/set-tag`,
+      need,
+      action,
+      handle: async (ctx, fields) => {
+        await edit(ctx, fields, () => tagIn(fields))
+      },
+    },
+    {
+      method: 'DELETE',
+      path: `${path}/delete-tag`,
+      need,
+      action,
+      handle: async (ctx, fields) => {
+        await edit(ctx, fields, () => ({ [keyIn(fields)]: null }))
+      },
+    },
+  ]
 }
