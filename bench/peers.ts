@@ -2,11 +2,12 @@
 import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 
+import { freePort } from '../tests/support/port.ts'
 import { pythonWith } from '../tests/support/python.ts'
 import type { Round, Target } from './load.ts'
 import { jsonBody, type Model, scratch, tensorOf } from './models.ts'
 import type { RawOrder } from './peers/raw.ts'
-import { freePort, start, type StartOptions, untilReady } from './process.ts'
+import { start, type StartOptions, untilReady } from './process.ts'
 
 const folder = join(import.meta.dir, 'peers')
 const requirements = join(folder, 'requirements.txt')

@@ -58,14 +58,6 @@ export function start(command: string[], options: StartOptions = {}): Running {
   }
 }
 
-/** A port that was free a moment ago. */
-export function freePort(): number {
-  const listener = Bun.listen({ hostname: '127.0.0.1', port: 0, socket: { data: () => {} } })
-  const { port } = listener
-  listener.stop(true)
-  return port
-}
-
 /** Polls until an address answers with 200. */
 export async function untilReady(ask: () => Promise<Response>, seconds: number): Promise<void> {
   const limit = performance.now() + seconds * 1000

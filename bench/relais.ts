@@ -4,9 +4,10 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 
 import { familyOf } from '../tests/support/binary.ts'
+import { freePort } from '../tests/support/port.ts'
 import type { Target } from './load.ts'
 import { binaryBody, jsonBody, type Model } from './models.ts'
-import { commandOf, freePort, residentOf, start, untilReady } from './process.ts'
+import { commandOf, residentOf, start, untilReady } from './process.ts'
 
 const root = join(import.meta.dir, '..')
 export const binary = join(root, 'dist/relais')

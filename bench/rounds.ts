@@ -1,4 +1,5 @@
 // RULES §34: median of interleaved rounds after a warm-up, again when the baseline was not steady.
+import { median } from '../tests/support/figures.ts'
 import type { Round } from './load.ts'
 
 export interface Pace {
@@ -18,9 +19,6 @@ export interface Summary {
 
 const steadyBaseline = 0.2
 const mostAgain = 3
-
-export const median = (values: readonly number[]): number =>
-  values.toSorted((a, b) => a - b)[values.length >> 1] ?? Number.NaN
 
 /** Largest distance from the median, as a share of it. */
 export const spread = (values: readonly number[]): number =>

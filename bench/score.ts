@@ -5,10 +5,11 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 
 import { pssOf } from '../tests/support/binary.ts'
+import { median } from '../tests/support/figures.ts'
 import { pythonWith } from '../tests/support/python.ts'
 import { cancer as model } from './models.ts'
 import { binary, buildBinary, type Measured, startRelais } from './relais.ts'
-import { median, spread } from './rounds.ts'
+import { spread } from './rounds.ts'
 
 const rounds = 3
 const rows = 1_000_000

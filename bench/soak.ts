@@ -5,12 +5,12 @@ import { join } from 'node:path'
 import { parseArgs } from 'node:util'
 
 import { familyOf } from '../tests/support/binary.ts'
+import { median } from '../tests/support/figures.ts'
 import { demandWrk, load } from './load.ts'
 import { example, iris } from './models.ts'
 import { openLoop } from './openloop.ts'
 import { commandOf, shareOf } from './process.ts'
 import { buildBinary, type Measured, startRelais } from './relais.ts'
-import { median } from './rounds.ts'
 import { lineOf, most, type Verdict } from './verdict.ts'
 
 const fullMinutes = 30

@@ -1,5 +1,5 @@
 // Pages of searches among many versions and runs, asked of both servers in turn.
-import { median } from '../rounds.ts'
+import { median, percentile } from '../../tests/support/figures.ts'
 import { hex, nameOf } from './seed.ts'
 import type { Server } from './server.ts'
 
@@ -74,9 +74,6 @@ async function walk(
   } while (token !== undefined && times.length < 5)
   return { times: [times[0] as number, times.at(-1) as number], ids }
 }
-
-const percentile = (values: readonly number[], part: number): number =>
-  values.toSorted((a, b) => a - b)[Math.ceil(values.length * part) - 1] ?? Number.NaN
 
 /** Every search by both, page by page; the rows must be the same. */
 export async function compareSearches(relais: Server, mlflow: Server) {

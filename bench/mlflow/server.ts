@@ -4,8 +4,9 @@ import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 
 import { newest } from '../../tests/support/mlflow.ts'
+import { freePort } from '../../tests/support/port.ts'
 import { pythonWith } from '../../tests/support/python.ts'
-import { freePort, start, untilReady } from '../process.ts'
+import { start, untilReady } from '../process.ts'
 import { binary, startRelais } from '../relais.ts'
 
 export interface Server extends AsyncDisposable {

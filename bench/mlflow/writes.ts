@@ -1,5 +1,5 @@
 // Runs and versions written through MLflow's REST API by eight connections, to both servers in turn.
-import { median } from '../rounds.ts'
+import { median, percentile } from '../../tests/support/figures.ts'
 import type { Server } from './server.ts'
 
 const connections = 8
@@ -80,9 +80,6 @@ async function run(server: Server, work: Work, from: number, count: number) {
   return { times, perSecond: (count * 1000) / (performance.now() - began) }
 }
 
-const p95 = (times: readonly number[]): number =>
-  times.toSorted((a, b) => a - b)[Math.ceil(times.length * 0.95) - 1] ?? Number.NaN
-
 async function compare(servers: readonly [Server, Server], work: Work, count: number) {
   const rates: number[][] = [[], []]
   const times: number[][] = [[], []]
@@ -95,7 +92,7 @@ async function compare(servers: readonly [Server, Server], work: Work, count: nu
     }
   }
   const [ours = 0, theirs = 0] = rates.map(median)
-  const [own = 0, other = 0] = times.map(p95)
+  const [own = 0, other = 0] = times.map((own) => percentile(own, 0.95))
   return {
     count: each * rounds,
     per_second: [ours, theirs],

@@ -7,7 +7,6 @@ import { join } from 'node:path'
 import {
   cleanUp,
   familyOf,
-  median,
   promoteExample,
   pssOf,
   relais,
@@ -16,6 +15,8 @@ import {
   spawnServer,
   temporary,
 } from '../support/binary.ts'
+import { median } from '../support/figures.ts'
+import { freePort } from '../support/port.ts'
 import { testModels } from '../support/relais.ts'
 
 /** Serves the demo model from the start of these tests to their end, asked for nothing. */
@@ -37,13 +38,6 @@ afterAll(async () => {
   await idle.stop()
   cleanUp()
 })
-
-function freePort(): number {
-  const server = Bun.serve({ port: 0, hostname: '127.0.0.1', fetch: () => new Response() })
-  const { port } = server
-  void server.stop(true)
-  return port ?? 0
-}
 
 /** Milliseconds from the start of the process to the first 200 at that path. */
 async function startTime(data: string, path: string): Promise<number> {

@@ -6,7 +6,6 @@ import { join } from 'node:path'
 import { parquetReadObjects } from 'hyparquet'
 import { parquetWriteFile } from 'hyparquet-writer'
 
-import { median } from '../../bench/rounds.ts'
 import {
   binary,
   cleanUp,
@@ -19,6 +18,7 @@ import {
   type Served,
   temporary,
 } from '../support/binary.ts'
+import { median } from '../support/figures.ts'
 import { agrees, referenceOf } from '../support/relais.ts'
 
 let server: Served

@@ -244,6 +244,3 @@ export const peakOf = (pid: number): number =>
 export async function resetPeak(pid: number): Promise<void> {
   await Bun.write(`/proc/${pid}/clear_refs`, '5')
 }
-
-export const median = (values: readonly number[]): number =>
-  values.toSorted((a, b) => a - b)[Math.floor(values.length / 2)] ?? Number.NaN

@@ -3,6 +3,7 @@ import { mkdirSync, mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 
+import { freePort } from './port.ts'
 import { root } from './sources.ts'
 
 /** What all suites with MLflow need, its newest release among it: what the example asks of its users. */
@@ -21,12 +22,6 @@ export const pythonEnv = (home: string): Record<string, string> => ({
   MLFLOW_DISABLE_TELEMETRY: 'true',
   GIT_PYTHON_REFRESH: 'quiet',
 })
-
-function freePort(): number {
-  const probe = Bun.listen({ hostname: '127.0.0.1', port: 0, socket: { data: () => {} } })
-  probe.stop(true)
-  return probe.port
-}
 
 /** `python` has the package mlflow. Resolves when the server answers. */
 export async function startMlflow(python: string): Promise<MlflowServer> {
