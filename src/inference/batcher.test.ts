@@ -228,6 +228,17 @@ describe('the queue', () => {
     expect(() => batcher.demandRoom(900)).not.toThrow()
   })
 
+  test('is full with as many rows as a frame may carry, and not before', () => {
+    const batcher = batcherOf(true)
+    batcher.learn(1, { input: 0, infer: 2000, output: 0 })
+    for (let at = 0; at < 99; at += 1) batcher.push(ask([[at]]))
+    expect(batcher.isFull).toBe(false)
+    batcher.push(ask([[99]]))
+    expect(batcher.isFull).toBe(true)
+    batcher.take(0)
+    expect(batcher.isFull).toBe(false)
+  })
+
   test('a slow model gets fewer rows a frame, but 64 at least', () => {
     const rowsAfter = (millis: number): number => {
       const batcher = batcherOf(true)
