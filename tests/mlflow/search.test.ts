@@ -1,5 +1,6 @@
 // The same random searches at MLflow's stores and at our server: the same ids in the same order, in
-// small pages here, and the same verdict on filters that are malformed. SEARCH_SEED repeats a run.
+// small pages here, and the same verdict on filters that are malformed. SEARCH_SEED repeats a run; where
+// CI is set each run is the same, elsewhere each is new.
 import { afterAll, beforeAll, describe, expect, test } from 'bun:test'
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
@@ -13,7 +14,8 @@ import { makeData, Random, seedRelais } from './search-data.ts'
 import { entities, type Entity, makeQueries, type Query } from './search-queries.ts'
 
 const count = Number(process.env.SEARCH_COUNT ?? 2000)
-const seed = Number(process.env.SEARCH_SEED ?? Date.now() % 1_000_000)
+const { SEARCH_SEED, CI } = process.env
+const seed = Number(SEARCH_SEED ?? (CI === 'true' ? 691_979 : Date.now() % 1_000_000))
 const mostPages = 3
 
 interface Theirs {
@@ -140,11 +142,13 @@ interface Difference {
   applies: (query: Query, error: string) => boolean
 }
 
-/** More clauses than ANDs can join. */
-const lacksAnd = ({ body: { filter = '' } }: Query): boolean =>
-  parseFilter(filter).length > (filter.match(/\band\b/gi)?.length ?? 0) + 1
+/** More clauses than ANDs outside of quotes can join. */
+function lacksAnd({ body: { filter = '' } }: Query): boolean {
+  const bare = filter.replaceAll(/'[^']*'|"[^"]*"|`[^`]*`/g, '')
+  return parseFilter(filter).length > (bare.match(/\band\b/gi)?.length ?? 0) + 1
+}
 
-/** Where the verdicts differ on purpose; all but the first two are about damaged filters. */
+/** Where the verdicts differ on purpose; all but the first three are about damaged filters. */
 const differences: Difference[] = [
   {
     reason:
@@ -185,6 +189,13 @@ const differences: Difference[] = [
       'values of a list are separated by commas; MLflow reads it as Python, which joins neighbours',
     refuses: 'ours',
     applies: ({ damaged }, error) => damaged && error.includes('ill-formed list'),
+  },
+  {
+    reason:
+      'a doubled quote in a list is part of its text, as everywhere else; MLflow reads it as Python',
+    refuses: 'theirs',
+    applies: ({ damaged, body }, error) =>
+      damaged && error.includes('ill-formed list') && /''|""/.test(body.filter ?? ''),
   },
   {
     reason: 'logged models have the grammar of all the others; MLflow parses theirs more loosely',
