@@ -1,5 +1,6 @@
 // POST …:score: rows as CSV or JSON lines in, results out while they come, as many as there are.
 import { Fault, problemOf, toFault } from '../core/fault.ts'
+import { passedThrough } from '../core/garbage.ts'
 import { parseJson } from '../http/json.ts'
 import { problemResponse } from '../http/problem.ts'
 import { demandPlain, type Exchange } from '../http/request.ts'
@@ -129,7 +130,9 @@ function chunksOf(request: Request, pause: number): { read: ScoreJob['read']; ca
       const timer = setTimeout(() => reject(late), pause)
       try {
         const { done, value } = await Promise.race([reader.read(), promise])
-        return done ? null : value
+        if (done) return null
+        passedThrough(value.byteLength)
+        return value
       } finally {
         clearTimeout(timer)
       }

@@ -1,9 +1,7 @@
 // Bytes that come from afar, taken to a temporary file as they arrive.
 import { Fault, tooLarge } from '../core/fault.ts'
+import { passedThrough } from '../core/garbage.ts'
 import type { Storage, Upload } from './storage.ts'
-
-/** The collector does not see how large the pieces of a body are, and would let 100 MB pile up. */
-const collectEvery = 48 << 20
 
 export interface ReceivedFile {
   upload: Upload
@@ -18,15 +16,11 @@ export async function writeAll(
   most: number,
 ): Promise<void> {
   let size = 0
-  let collected = 0
   for await (const chunk of chunks) {
     size += chunk.byteLength
     if (size > most) throw tooLarge(most, 'max-model')
     await upload.write(chunk)
-    if (size - collected > collectEvery) {
-      collected = size
-      Bun.gc(true)
-    }
+    passedThrough(chunk.byteLength)
   }
 }
 
