@@ -84,11 +84,13 @@ function lineInput(path: string, type: Input['type']): Input {
       const buffers = Array.from({ length: piecesHeld }, () => pieceBuffer(empty))
       for (let at = from, turn = 0; at < size; turn += 1) {
         const buffer = buffers[turn % piecesHeld] as Uint8Array
-        const rows = buffer.subarray(empty.length)
+        // Pieces of one size would all be done at the same time, and the server wait for the next.
+        const room = turn === 0 ? pieceBytes / 2 : pieceBytes
+        const rows = buffer.subarray(empty.length, empty.length + room)
         const bytes = rows.subarray(0, readSync(descriptor, rows, 0, rows.length, at))
         const isLast = at + bytes.length >= size
         const end = isLast ? bytes.length : endOf(bytes)
-        if (end === 0) throw new CommandError(`a row of ${path} is longer than ${pieceBytes} bytes`)
+        if (end === 0) throw new CommandError(`a row of ${path} is longer than ${longestRow} bytes`)
         at += end
         yield { body: buffer.subarray(0, empty.length + end), next: at }
       }

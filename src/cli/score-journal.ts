@@ -2,6 +2,7 @@
 import {
   closeSync,
   existsSync,
+  fsync,
   fsyncSync,
   ftruncateSync,
   openSync,
@@ -12,6 +13,7 @@ import {
   writeSync,
 } from 'node:fs'
 import { dirname } from 'node:path'
+import { promisify } from 'node:util'
 
 import { CommandError } from './command.ts'
 import type { Identity } from './score-input.ts'
@@ -56,6 +58,8 @@ function append(descriptor: number, bytes: Uint8Array): void {
   for (let at = 0; at < bytes.length;) at += writeSync(descriptor, bytes, at, bytes.length - at)
 }
 
+const sync = promisify(fsync)
+
 function syncFolder(path: string): void {
   const folder = openSync(dirname(path), 'r')
   fsyncSync(folder)
@@ -69,6 +73,7 @@ export class Journal {
   private readonly errorsPath: string | undefined
   private output = -1
   private errors = -1
+  private saving: Promise<void> | null = null
 
   constructor(output: string, errors: string | undefined) {
     this.partial = `${output}.partial`
@@ -101,13 +106,27 @@ export class Journal {
   }
 
   /** Makes sure of everything written so far, and then of how far that is. */
-  save(key: JobKey, progress: Progress): void {
-    fsyncSync(this.output)
-    if (this.errors >= 0) fsyncSync(this.errors)
+  async save(key: JobKey, progress: Progress): Promise<void> {
+    await this.saving
+    await this.store({ key, ...progress })
+  }
+
+  /** The same while the work goes on; nothing when the last one is not through. `save` tells a failure. */
+  saveBeside(key: JobKey, progress: Progress): void {
+    if (this.saving !== null) return
+    const saving = this.store({ key, ...progress }).then(() => void (this.saving = null))
+    saving.catch(() => undefined)
+    this.saving = saving
+  }
+
+  /** A disk takes its time (10 ms and more each), in which the server would run out of rows. */
+  private async store(state: State): Promise<void> {
+    await sync(this.output)
+    if (this.errors >= 0) await sync(this.errors)
     const next = `${this.statePath}.next`
     const descriptor = openSync(next, 'w', 0o644)
-    append(descriptor, Buffer.from(JSON.stringify({ key, ...progress })))
-    fsyncSync(descriptor)
+    append(descriptor, Buffer.from(JSON.stringify(state)))
+    await sync(descriptor)
     closeSync(descriptor)
     renameSync(next, this.statePath)
     syncFolder(this.statePath)

@@ -218,7 +218,7 @@ async function scoreRest(
     try {
       done = await result
     } catch (error) {
-      journal.save(key, progress)
+      await journal.save(key, progress)
       throw inFile(error, progress.rows)
     }
     const text = bodyOf(done.text, job.header)
@@ -235,10 +235,10 @@ async function scoreRest(
     progress.output += text.length
     meter.show(() => progressText(progress, from, input.size, meter.seconds))
     if (performance.now() - saved < saveEvery) continue
-    journal.save(key, progress)
+    journal.saveBeside(key, progress)
     saved = performance.now()
   }
-  journal.save(key, progress)
+  await journal.save(key, progress)
   return meter
 }
 
