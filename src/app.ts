@@ -71,7 +71,7 @@ interface Parts extends Promotion {
 function watchLogs(log: Log, metrics: Metrics): void {
   let counted = 0
   metrics.onScrape(() => {
-    metrics.logDropped.inc(log.dropped - counted)
+    metrics.logDropped.inc({ sink: 'stdout' }, log.dropped - counted)
     counted = log.dropped
   })
 }
@@ -84,9 +84,13 @@ async function buildParts(config: Config, onFatal: (error: unknown) => void): Pr
   const { db, audit, access } = foundation
   await ensureAdminToken(foundation)
   const storage = openFileStorage(data)
-  const metrics = createMetrics()
+  const metrics = createMetrics({
+    p50: config['sla-p50'] / 1000,
+    p95: config['sla-p95'] / 1000,
+    p99: config['sla-p99'] / 1000,
+  })
   metrics.buildInfo.set({ version, commit, runtime: `bun ${Bun.version}` }, 1)
-  metrics.onScrape(() => metrics.databaseBytes.set(db.size()))
+  metrics.onScrape(() => metrics.databaseBytes.set({}, db.size()))
   watchLogs(log, metrics)
   audit.onEntry((action, outcome) => {
     metrics.auditEvents.inc({ action, outcome })

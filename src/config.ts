@@ -55,6 +55,13 @@ export const settings = {
     fallback: 'f1_score,f1,training_f1_score',
     help: 'version metrics shown as f1_score',
   },
+  'sla-p50': {
+    kind: 'duration',
+    fallback: '50ms',
+    help: 'objective: half of the predictions are answered in less',
+  },
+  'sla-p95': { kind: 'duration', fallback: '150ms', help: 'objective: 95 % are answered in less' },
+  'sla-p99': { kind: 'duration', fallback: '300ms', help: 'objective: 99 % are answered in less' },
   'strict-ready': {
     kind: 'flag',
     fallback: 'false',
@@ -109,6 +116,17 @@ function named<T>(name: string, read: () => T): T {
   }
 }
 
+/** Objectives are positive, and those for more of the predictions are not stricter. */
+function demandObjectives(values: Record<string, unknown>): void {
+  let before = 0
+  for (const name of ['sla-p50', 'sla-p95', 'sla-p99']) {
+    const value = Number(values[name])
+    if (value === 0) throw new ConfigError(`${name}: must be more than 0`)
+    if (value < before) throw new ConfigError(`${name}: lies below the objective before it`)
+    before = value
+  }
+}
+
 /** What the kind of a setting cannot tell. */
 function demandSense(values: Record<string, unknown>): void {
   if (!['debug', 'info', 'warn', 'error'].includes(String(values['log-level']))) {
@@ -119,6 +137,7 @@ function demandSense(values: Record<string, unknown>): void {
   if (listen !== '' && !/^.+:\d{1,5}$/.test(listen)) {
     throw new ConfigError('metrics-listen: host:port, for example 127.0.0.1:9100')
   }
+  demandObjectives(values)
   const model = String(values['default-model'])
   if (model !== '' && !parseModelUri(model)) {
     throw new ConfigError(

@@ -1,16 +1,25 @@
-// The README's generated tables are fresh, and what it names exists.
+// The generated tables of README and docs are fresh, and what the README names exists.
 import { expect, test } from 'bun:test'
 import { existsSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 
-import { filled } from '../src/build/readme.ts'
+import { filled, pages, sectionNames } from '../src/build/readme.ts'
 import { commands } from '../src/cli/cli.ts'
 
 const root = join(import.meta.dir, '..')
 const readme = readFileSync(join(root, 'README.md'), 'utf8')
 
 test('tables are those of the code; `bun src/build/readme.ts` renews them', () => {
-  expect(filled(readme)).toBe(readme)
+  for (const page of pages) {
+    const text = readFileSync(page, 'utf8')
+    expect(filled(text)).toBe(text)
+  }
+})
+
+test('every generated section stands on one page', () => {
+  const texts = pages.map((page) => readFileSync(page, 'utf8'))
+  const places = (name: string) => texts.filter((text) => text.includes(`<!-- ${name} -->`))
+  expect(sectionNames.filter((name) => places(name).length !== 1)).toEqual([])
 })
 
 test('every relais command in the examples exists', () => {

@@ -1,4 +1,5 @@
-// Fills the README's tables from the code (settings, commands, roles, errors) and the benchmarks.
+// Fills the tables of the README and of docs/ from the code (settings, commands, roles, errors, metrics)
+// and the benchmarks.
 import { existsSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 
@@ -6,6 +7,7 @@ import { commands } from '../cli/cli.ts'
 import { envName, settings } from '../config.ts'
 import { faults } from '../core/fault.ts'
 import { grants, rights, roles } from '../core/principal.ts'
+import { type Entry, subjects } from '../telemetry/catalogue.ts'
 import {
   benchTables,
   type Measurements,
@@ -13,8 +15,10 @@ import {
   registryTable,
 } from './bench-tables.ts'
 
-const path = join(import.meta.dir, '../../README.md')
-const bench = join(import.meta.dir, '../../bench')
+const root = join(import.meta.dir, '../..')
+/** The pages that have generated sections; each section stands in one of them. */
+export const pages = ['README.md', 'docs/observability.md'].map((name) => join(root, name))
+const bench = join(root, 'bench')
 const measured = join(bench, 'results.json')
 
 const read = (file: string): unknown => JSON.parse(readFileSync(file, 'utf8'))
@@ -22,6 +26,18 @@ const read = (file: string): unknown => JSON.parse(readFileSync(file, 'utf8'))
 function table(headings: readonly string[], rows: readonly (readonly string[])[]): string {
   const line = (cells: readonly string[]): string => `| ${cells.join(' | ')} |`
   return [line(headings), `|${headings.map(() => '---').join('|')}|`, ...rows.map(line)].join('\n')
+}
+
+function metricsTable(entries: readonly Entry[]): string {
+  return table(
+    ['Name', 'Type', 'Labels', 'What it says'],
+    entries.map(({ name, type, labels, help }) => [
+      `\`${name}\``,
+      type,
+      labels.map((label) => `\`${label}\``).join(', '),
+      help,
+    ]),
+  )
 }
 
 const sections: Record<string, () => string> = {
@@ -57,21 +73,30 @@ const sections: Record<string, () => string> = {
         title,
       ]),
     ),
+  metrics: () =>
+    Object.entries<Record<string, Entry>>(subjects)
+      .map(([subject, entries]) => `### ${subject}\n\n${metricsTable(Object.values(entries))}\n`)
+      .join('\n'),
   bench: () =>
     existsSync(measured) ? benchTables(read(measured) as Measurements, table) : 'Not measured yet.',
   'bench-mlflow': () =>
     registryTable(read(join(bench, 'results/mlflow.json')) as RegistryMeasurements, table),
 }
 
-/** The text with every generated section filled anew. */
+export const sectionNames = Object.keys(sections)
+
+/** The text with every generated section that it has filled anew. */
 export function filled(text: string): string {
   let result = text
   for (const [name, make] of Object.entries(sections)) {
     const [open, close] = [`<!-- ${name} -->`, `<!-- /${name} -->`]
+    if (!result.includes(open)) continue
     const [from, to] = [result.indexOf(open) + open.length, result.indexOf(close)]
     result = `${result.slice(0, from)}\n${make()}\n${result.slice(to)}`
   }
   return result
 }
 
-if (import.meta.main) writeFileSync(path, filled(readFileSync(path, 'utf8')))
+if (import.meta.main) {
+  for (const page of pages) writeFileSync(page, filled(readFileSync(page, 'utf8')))
+}

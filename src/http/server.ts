@@ -117,7 +117,7 @@ export class HttpServer {
   constructor(options: ServerOptions) {
     this.options = options
     this.series = httpSeries(options.metrics, options.log)
-    options.metrics.onScrape(() => options.metrics.inFlight.set(this.inFlight))
+    options.metrics.onScrape(() => options.metrics.inFlight.set({}, this.inFlight))
   }
 
   /** Starts to listen and returns the URL. */

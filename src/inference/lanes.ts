@@ -161,13 +161,13 @@ export class Lanes {
   private observe(): void {
     const { metrics } = this.options
     const { running } = this
-    metrics.engines.set(running.length)
+    metrics.engines.set({}, running.length)
     metrics.engineMemory.reset()
     for (const { key, memory } of running) {
       metrics.engineMemory.set({ lane: key.startsWith('version-') ? 'own' : key }, memory)
     }
     const waiting = [...this.lanes.values()].reduce((sum, lane) => sum + lane.waiting, 0)
-    metrics.queueDepth.set(waiting)
+    metrics.queueDepth.set({}, waiting)
   }
 }
 

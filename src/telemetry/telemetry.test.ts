@@ -116,13 +116,13 @@ describe('series', () => {
   test("the text is prom-client's own for the same observations", async () => {
     const ours = new Registry()
     const theirs = new Registry()
-    const labelNames = ['model', 'version']
+    const labelNames = ['model', 'version'] as const
     const counters = [
-      new CounterFamily('requests_total', 'Requests'),
+      new CounterFamily({ name: 'requests_total', help: 'Requests', labels: labelNames }),
       new Counter({ name: 'requests_total', help: 'Requests', labelNames, registers: [theirs] }),
     ] as const
     const histograms = [
-      new HistogramFamily('seconds', 'Time', bounds),
+      new HistogramFamily({ name: 'seconds', help: 'Time', labels: labelNames }, bounds),
       new Histogram({
         name: 'seconds',
         help: 'Time',
@@ -156,7 +156,7 @@ describe('series', () => {
   })
 
   test('a series is one object per label set, and goes when it is removed', async () => {
-    const family = new CounterFamily('n_total', 'N')
+    const family = new CounterFamily({ name: 'n_total', help: 'N', labels: ['model', 'version'] })
     const series = family.of(labelled)
     expect(family.of({ ...labelled })).toBe(series)
     expect(family.of({ model: 'z', version: '1' })).not.toBe(series)
@@ -167,7 +167,7 @@ describe('series', () => {
 })
 
 test('the whole catalogue is exposed as valid text, each family once', async () => {
-  const metrics = createMetrics()
+  const metrics = createMetrics({ p50: 0.05, p95: 0.15, p99: 0.3 })
   metrics.predictions.of({ model: 'm', model_version: '1', outcome: 'ok' }).add(1)
   const text = await metrics.expose()
   const families = [...text.matchAll(/^# TYPE (\S+) /gm)].map((match) => match[1])
