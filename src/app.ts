@@ -38,11 +38,12 @@ import { scoreDoor } from './scoring/routes.ts'
 import { openFileStorage } from './storage/fs.ts'
 import { lockFile } from './storage/lock.ts'
 import { createLog, type Level, type Log } from './telemetry/log.ts'
-import { createMetrics, type Metrics } from './telemetry/metrics.ts'
+import type { Metrics } from './telemetry/metrics.ts'
 import { reportHealth } from './upkeep/health-report.ts'
 import { upkeepRoutes } from './upkeep/routes.ts'
 import { stableAfter, StartRecord } from './upkeep/start-record.ts'
-import { commit, mlflowLevel, version } from './version.ts'
+import { mlflowLevel, version } from './version.ts'
+import { databaseObserver, metricsFor, watchRegistry } from './watch.ts'
 
 export class AlreadyRunningError extends Error {}
 
@@ -68,34 +69,16 @@ interface Parts extends Promotion {
   draining: boolean
 }
 
-function watchLogs(log: Log, metrics: Metrics): void {
-  let counted = 0
-  metrics.onScrape(() => {
-    metrics.logDropped.inc({ sink: 'stdout' }, log.dropped - counted)
-    counted = log.dropped
-  })
-}
-
 async function buildParts(config: Config, onFatal: (error: unknown) => void): Promise<Parts> {
   const { data } = config
   mkdirSync(data, { recursive: true, mode: 0o700 })
   const log = createLog(config['log-level'] as Level, { service: 'relais', version })
-  const foundation = await openFoundation(data, log, onFatal)
+  const metrics = metricsFor(config, log)
+  const foundation = await openFoundation(data, log, onFatal, databaseObserver(metrics))
   const { db, audit, access } = foundation
   await ensureAdminToken(foundation)
   const storage = openFileStorage(data)
-  const metrics = createMetrics({
-    p50: config['sla-p50'] / 1000,
-    p95: config['sla-p95'] / 1000,
-    p99: config['sla-p99'] / 1000,
-  })
-  metrics.buildInfo.set({ version, commit, runtime: `bun ${Bun.version}` }, 1)
-  metrics.onScrape(() => metrics.databaseBytes.set({}, db.size()))
-  watchLogs(log, metrics)
-  audit.onEntry((action, outcome) => {
-    metrics.auditEvents.inc({ action, outcome })
-    metrics.registryOperations.inc({ operation: action, outcome })
-  })
+  watchRegistry(foundation, storage, metrics)
   const home = prepareChildHome(data)
   const record = new StartRecord(join(data, 'starts.json'))
   const parts: Omit<Parts, 'deployments'> = {
@@ -288,7 +271,7 @@ function mount(parts: Parts): Pick<App, 'server' | 'routes'> {
   const maxBody = config['max-body']
   const timeout = config['predict-timeout']
   const isReady = (): boolean => readiness(healthReport(parts), config['strict-ready']).code === 200
-  const predictor = { deployments, metrics, timeout, maxBody }
+  const predictor = { deployments, timeout, maxBody }
   // The first that owns a path answers it: paths below /v1/models are shared.
   const doors = [
     invocationsDoor({ ...predictor, defaultModel: config['default-model'] }),

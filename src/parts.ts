@@ -11,7 +11,7 @@ import { createTokens, longestLife, type Tokens } from './auth/tokens.ts'
 import type { Context } from './core/context.ts'
 import { newId, randomHex } from './core/ids.ts'
 import { system } from './core/principal.ts'
-import type { Db } from './db/db.ts'
+import type { Db, DbObserver } from './db/db.ts'
 import { openSqlite } from './db/sqlite.ts'
 import type { Log } from './telemetry/log.ts'
 
@@ -36,9 +36,10 @@ export async function openFoundation(
   data: string,
   log: Log,
   onFatal: (error: unknown) => void,
+  observer?: DbObserver,
 ): Promise<Foundation> {
   mkdirSync(data, { recursive: true, mode: 0o700 })
-  const db = openSqlite(join(data, 'relais.db'), onFatal)
+  const db = openSqlite(join(data, 'relais.db'), onFatal, observer)
   const keys = openKeys(join(data, 'keys'))
   const head = openAuditHead(join(data, 'audit.head'), db, keys, log)
   await head.resume()

@@ -27,6 +27,7 @@ const ranks: Record<string, number> = {
   mlflow: 8,
   importing: 8,
   console: 8,
+  watch: 8,
   parts: 9,
   app: 9,
   cli: 10,

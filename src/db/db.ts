@@ -17,5 +17,17 @@ export interface Db {
   ping(): void
   /** Bytes of the database file. */
   size(): number
+  /** Bytes of the log beside it. */
+  walSize(): number
   close(): void
+}
+
+/** Hears of what the database does; times are seconds. */
+export interface DbObserver {
+  /** A statement that read. */
+  read(seconds: number): void
+  /** A transaction from its begin to the end of its commit. */
+  write(seconds: number): void
+  /** A statement that failed because another process held the database. */
+  busy(): void
 }

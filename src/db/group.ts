@@ -22,11 +22,20 @@ export class GroupCommit {
   private isWorking = false
   private readonly db: Database
   private readonly onError: (error: unknown) => void
+  private readonly onCommit: (seconds: number) => void
 
-  /** `onError` hears of everything that makes a transaction or a group fail. */
-  constructor(db: Database, onError: (error: unknown) => void) {
+  /**
+   * `onError` hears of everything that makes a transaction or a group fail, `onCommit` how long a group
+   * took from its begin.
+   */
+  constructor(
+    db: Database,
+    onError: (error: unknown) => void,
+    onCommit: (seconds: number) => void = () => undefined,
+  ) {
     this.db = db
     this.onError = onError
+    this.onCommit = onCommit
   }
 
   run<T>(work: () => Promise<T>): Promise<T> {
@@ -46,6 +55,7 @@ export class GroupCommit {
     const { db } = this
     const members: Job[] = []
     const outcomes: (() => void)[] = []
+    const started = performance.now()
     try {
       for (let job = this.waiting.shift(); job; job = await this.next(members.length)) {
         members.push(job)
@@ -53,6 +63,7 @@ export class GroupCommit {
         outcomes.push(await this.attempt(job))
       }
       db.query('COMMIT').run()
+      this.onCommit((performance.now() - started) / 1000)
     } catch (error) {
       this.onError(error)
       for (const { reject } of members) reject(error)

@@ -5,9 +5,10 @@ import { dirname, join } from 'node:path'
 
 import { drizzle } from 'drizzle-orm/bun-sqlite'
 
-import type { Db } from './db.ts'
+import type { Db, DbObserver } from './db.ts'
 import { GroupCommit } from './group.ts'
 import { migrate } from './migrate.ts'
+import { isBusy, observeReads } from './observe.ts'
 
 function prepare(db: Database): void {
   // The timeout first: even switching the journal mode can meet another process.
@@ -38,7 +39,11 @@ function keepStatements(db: Database): void {
  * Opens and migrates the database at `path`. `onFatal` hears of I/O errors: after one, nothing this
  * process believes about the file can be trusted, and only a restart helps.
  */
-export function openSqlite(path: string, onFatal: (error: unknown) => void): Db {
+export function openSqlite(
+  path: string,
+  onFatal: (error: unknown) => void,
+  observer?: DbObserver,
+): Db {
   const writer = new Database(path, { create: true })
   chmodSync(path, 0o600)
   prepare(writer)
@@ -48,12 +53,15 @@ export function openSqlite(path: string, onFatal: (error: unknown) => void): Db 
   migrate(writer, join(dirname(path), 'backups'))
   const reader = new Database(path, { readonly: true })
   prepare(reader)
+  if (observer) observeReads(reader, observer)
   for (const db of [writer, reader]) keepStatements(db)
   const tx = drizzle({ client: writer })
-  const group = new GroupCommit(writer, (error) => {
+  const fail = (error: unknown): void => {
     const { code } = Object(unwrapped(error)) as { code?: unknown }
+    if (isBusy(unwrapped(error))) observer?.busy()
     if (String(code).startsWith('SQLITE_IOERR')) onFatal(error)
-  })
+  }
+  const group = new GroupCommit(writer, fail, observer?.write)
 
   return {
     read: drizzle({ client: reader }),
@@ -68,6 +76,7 @@ export function openSqlite(path: string, onFatal: (error: unknown) => void): Db 
       reader.query('SELECT 1').get()
     },
     size: () => statSync(path).size,
+    walSize: () => statSync(`${path}-wal`, { throwIfNoEntry: false })?.size ?? 0,
     close: () => {
       reader.close()
       try {

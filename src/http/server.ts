@@ -6,10 +6,10 @@ import { Fault, toFault, tooLarge } from '../core/fault.ts'
 import type { Principal } from '../core/principal.ts'
 import type { Log } from '../telemetry/log.ts'
 import type { Metrics } from '../telemetry/metrics.ts'
-import type { CounterSeries, HistogramSeries } from '../telemetry/series.ts'
 import { isProbe, isPublic } from './guard.ts'
 import { problemResponse } from './problem.ts'
 import { demandPlain, Exchange, pathOf, readBody, remember, type RouteClass } from './request.ts'
+import { HttpSeries } from './series.ts'
 
 /** A way in beside the native API that dispatches by itself, for speed or for odd paths. */
 export interface Door {
@@ -54,13 +54,6 @@ function absolute(request: Request): Request {
     : request
 }
 
-interface RouteSeries {
-  requests: CounterSeries
-  duration: HistogramSeries
-  /** Constant part of its log lines. */
-  logHead: string
-}
-
 /** Thousandths, padded: formatting a double costs more than the rest of a log line. */
 const thousandths = Array.from({ length: 1000 }, (_, n) => String(n).padStart(3, '0'))
 
@@ -68,55 +61,17 @@ function inMilliseconds(micros: number): string {
   return `${Math.floor(micros / 1000)}.${thousandths[micros % 1000] as string}`
 }
 
-const methodNumbers: Record<string, number> = {
-  GET: 1,
-  POST: 2,
-  PUT: 3,
-  PATCH: 4,
-  DELETE: 5,
-  HEAD: 6,
-}
-
-/** Resolves the HTTP series of a route, method and status once. */
-function httpSeries(
-  metrics: Metrics,
-  log: Log,
-): (exchange: Exchange, status: number) => RouteSeries {
-  // Templates are constants with a hash already made; a key joined per request would need a new one.
-  const known = new Map<string, Map<number, RouteSeries>>()
-  return (exchange, status) => {
-    const { route, routeClass } = exchange
-    const { method } = exchange.request
-    const ofRoute = known.get(route) ?? new Map<number, RouteSeries>()
-    const key = status * 16 + (methodNumbers[method] ?? 0)
-    const found = ofRoute.get(key)
-    if (found) return found
-    // Methods nobody declared share one label: a client must not be able to make series.
-    const shown = method in methodNumbers ? method : 'other'
-    const labels = { method: shown, route, route_class: routeClass }
-    const series = {
-      requests: metrics.httpRequests.of({ ...labels, code: String(status) }),
-      duration: metrics.httpDuration.of({
-        ...labels,
-        status_class: `${Math.floor(status / 100)}xx`,
-      }),
-      logHead: log.accessHead(`"method":"${shown}","route":"${route}","status":${status}`),
-    }
-    known.set(route, ofRoute.set(key, series))
-    return series
-  }
-}
-
 export class HttpServer {
   private readonly options: ServerOptions
-  private readonly series: (exchange: Exchange, status: number) => RouteSeries
+  private readonly series: HttpSeries
   private server: Server<undefined> | null = null
   private inFlight = 0
   private draining = false
 
   constructor(options: ServerOptions) {
     this.options = options
-    this.series = httpSeries(options.metrics, options.log)
+    this.series = new HttpSeries(options.metrics, options.log)
+    for (const { routes } of options.doors) this.series.begin(routes)
     options.metrics.onScrape(() => options.metrics.inFlight.set({}, this.inFlight))
   }
 
@@ -254,7 +209,7 @@ export class HttpServer {
       if (!headers.has('cache-control')) headers.set('cache-control', 'no-store')
     }
     const micros = Math.round((performance.now() - exchange.started) * 1000)
-    const series = this.series(exchange, status)
+    const series = this.series.of(exchange, status)
     series.requests.add(1)
     series.duration.observe(micros / 1e6)
     // Subjects hold no character that JSON would escape: `tokens.ts` sees to that.

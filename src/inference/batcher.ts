@@ -50,7 +50,7 @@ const evidence = 0.25
 
 /** Whoever the requests are for; told of each run that ended well, before its answers are. */
 export interface Owner {
-  settled(batch: Batch, times: RunTimes): void
+  settled(batch: Batch, times: RunTimes, outputs: readonly Omit<Tensor, 'name'>[]): void
 }
 
 export interface Batch {
@@ -262,7 +262,7 @@ export function settle(batch: Batch, frame: Frame): void {
     }
     return
   }
-  batcher.owner.settled(batch, timesOf(frame))
+  batcher.owner.settled(batch, timesOf(frame), outputs)
   let from = 0
   for (const request of requests) {
     request.resolve({ outputs, from, rows: request.rows, batchRows: rows })

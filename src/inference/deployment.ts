@@ -6,14 +6,15 @@ import type { FeatureSchema } from '../onnx/signature.ts'
 import type { Tensor } from '../onnx/tensor.ts'
 import { Validator } from '../onnx/validate.ts'
 import type { Metrics } from '../telemetry/metrics.ts'
-import type { CounterSeries, HistogramSeries } from '../telemetry/series.ts'
 import { Encoder } from './answer.ts'
 import { type Answer, type Batch, Batcher, type PredictRequest } from './batcher.ts'
+import type { Output } from './classes.ts'
 import type { LoadAnswer, LoadOrder } from './engine.ts'
 import type { RunTimes } from './frames.ts'
 import type { Lane } from './lane.ts'
 import { Statistics } from './statistics.ts'
 import type { TrialReport } from './trial.ts'
+import { VersionSeries } from './version-series.ts'
 
 /** Heavier models get an engine of their own: they would make light ones wait. */
 const heavyMillis = 5
@@ -36,28 +37,6 @@ export interface DeploymentParts {
 }
 
 type Ask = Pick<PredictRequest, 'tensors' | 'rows' | 'principal'> & { timeout: number }
-
-interface Series {
-  ok: CounterSeries
-  error: CounterSeries
-  rejected: CounterSeries
-  batch: HistogramSeries
-  inference: HistogramSeries
-  wait: HistogramSeries
-}
-
-function seriesOf(metrics: Metrics, model: string, version: string): Series {
-  const labels = { model, model_version: version }
-  const outcome = (name: string) => metrics.predictions.of({ ...labels, outcome: name })
-  return {
-    ok: outcome('ok'),
-    error: outcome('error'),
-    rejected: outcome('rejected'),
-    batch: metrics.batchSize.of({ model }),
-    inference: metrics.inferenceDuration.of(labels),
-    wait: metrics.queueWait.of({}),
-  }
-}
 
 /** Bytes of memory a version is expected to take in an engine. */
 export function memoryOf(row: VersionRow): number {
@@ -83,7 +62,7 @@ export class Deployment {
   readonly memory: number
   /** Did the trial prove that rows give the same answers alone and together? */
   readonly batchable: boolean
-  readonly series: Series
+  readonly series: VersionSeries
   readonly statistics = new Statistics()
   /** End of every V1 answer: `,"model_name":…,"model_version":…}`. */
   readonly tail: string
@@ -114,7 +93,7 @@ export class Deployment {
     this.validator = new Validator(this.signature, this.schema)
     this.encoder = new Encoder(this.signature)
     this.memory = memoryOf(row)
-    this.series = seriesOf(parts.metrics, model, this.version)
+    this.series = new VersionSeries(parts.metrics, this, this)
     this.logged = `,"model":${JSON.stringify(model)},"model_version":"${this.version}"`
     this.tail = `,"model_name":${JSON.stringify(model)},"model_version":"${this.version}"}`
     this.batchable = (row.trial as TrialReport | null)?.batchable === true
@@ -196,12 +175,10 @@ export class Deployment {
   }
 
   /** Counts a run that ended well, and its requests. */
-  settled({ requests, rows, sent }: Batch, times: RunTimes): void {
+  settled({ requests, rows, sent }: Batch, times: RunTimes, outputs: readonly Output[]): void {
     const { series, statistics } = this
     const now = performance.now()
-    series.ok.add(requests.length)
-    series.inference.observe(times.infer / 1e6)
-    series.batch.observe(rows)
+    series.ran({ requests: requests.length, rows, seconds: times.infer / 1e6, outputs })
     statistics.ran(rows, times)
     this.batcher.learn(rows, times)
     for (const { arrived } of requests) {
@@ -211,14 +188,9 @@ export class Deployment {
   }
 
   /** Counts a failed request by its fault and returns what was thrown. */
-  failed(error: unknown, metrics: Metrics, since: number): unknown {
-    const fault = toFault(error)
+  failed(error: unknown, since: number): unknown {
     this.statistics.failed(performance.now() - since)
-    const rejected = fault.status === 422
-    ;(rejected ? this.series.rejected : this.series.error).add(1)
-    const { model, version } = this
-    const reason = reasons[fault.status] ?? 'runtime'
-    metrics.predictionErrors.of({ model, model_version: version, reason }).add(1)
+    this.series.failed(toFault(error))
     return error
   }
 
@@ -235,8 +207,6 @@ export class Deployment {
     })
   }
 }
-
-const reasons: Record<number, string> = { 422: 'schema', 504: 'timeout', 503: 'overload' }
 
 /** Principals whose requests killed a version lately: theirs run apart, so that others are served. */
 class Suspects {

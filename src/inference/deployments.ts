@@ -290,25 +290,25 @@ export class Deployments {
   /** What serves a stage. Nothing stands in for what was unloaded from Staging. */
   private stage(model: string, wanted: DesiredStage): Promise<ServedStage> {
     if (wanted.stage === 'Production') return this.fill(model, wanted)
-    const { live } = wanted
+    const { live, since } = wanted
     const candidates = wanted.candidates.filter(({ id }) => !this.keptOut.has(id))
     if (candidates[0] === wanted.candidates[0]) return this.fill(model, { ...wanted, candidates })
-    return Promise.resolve({ live: live?.version ?? null, serving: null, why: unloaded })
+    return Promise.resolve({ live: live?.version ?? null, since, serving: null, why: unloaded })
   }
 
   /** The first candidate of a stage that loads, and why it is not the live version. */
   private async fill(model: string, wanted: DesiredStage): Promise<ServedStage> {
-    const { stage, live, candidates } = wanted
+    const { stage, live, since, candidates } = wanted
     const number = live?.version ?? null
     const reasons = live?.quarantinedAt ? [live.quarantineReason ?? 'quarantined'] : []
     for (const row of candidates) {
       const { deployment, why } = await this.holdings.attempt(model, row, stage === 'Production')
       if (why !== null) reasons.push(why)
       else if (row.version === number || live === null) {
-        return { live: number, serving: deployment, why: '' }
-      } else return { live: number, serving: deployment, why: reasons[0] ?? safeModeReason }
+        return { live: number, since, serving: deployment, why: '' }
+      } else return { live: number, since, serving: deployment, why: reasons[0] ?? safeModeReason }
     }
-    return { live: number, serving: null, why: reasons[0] ?? '' }
+    return { live: number, since, serving: null, why: reasons[0] ?? '' }
   }
 
   /** §7: versions under an alias stay loaded too. Returns the deployments of the model to keep. */

@@ -10,6 +10,7 @@ import {
   holdersOf,
   isSound,
   liveIn,
+  liveSince,
   servedStages,
   type Stage,
   versionRow,
@@ -19,6 +20,8 @@ export interface DesiredStage {
   stage: (typeof servedStages)[number]
   /** The live version by the registry; null when the stage is empty. */
   live: VersionRow | null
+  /** When it became that, in milliseconds since the epoch. */
+  since: number | null
   /** What may serve, best first; the first that loads does. */
   candidates: VersionRow[]
   /** Milliseconds since the epoch after which an emptied stage stops serving, or null. */
@@ -56,6 +59,7 @@ async function desiredStage(
     return {
       stage,
       live: null,
+      since: null,
       candidates: held ? [held.row] : [],
       graceUntil: held?.until ?? null,
     }
@@ -67,7 +71,8 @@ async function desiredStage(
   // §32: in safe mode the version that served before the failures goes first.
   const { lastGood } = options
   if (lastGood !== undefined) unique.sort((a, b) => rank(a, lastGood) - rank(b, lastGood))
-  return { stage, live, candidates: unique, graceUntil: null }
+  const since = await liveSince(q, modelId, stage)
+  return { stage, live, since, candidates: unique, graceUntil: null }
 }
 
 const rank = (row: VersionRow, good: number): number => (row.version === good ? 0 : 1)

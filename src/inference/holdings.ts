@@ -6,10 +6,13 @@ import type { Metrics } from '../telemetry/metrics.ts'
 import { Deployment, isHeavy, memoryOf } from './deployment.ts'
 import type { Lane } from './lane.ts'
 import { Budget, Lanes, type LanesOptions } from './lanes.ts'
+import { showVersion } from './publish.ts'
 
 export interface HoldingsOptions extends Omit<LanesOptions, 'find' | 'onBulkClosed'> {
   storage: Storage
   metrics: Metrics
+  /** Version metrics that are shown as accuracy and F1 (RULES §21). */
+  metricNames: { accuracy: readonly string[]; f1: readonly string[] }
   /** Threads of a heavy version. */
   threads: number
   /** Milliseconds a request may be expected to wait for its engine. */
@@ -125,8 +128,12 @@ export class Holdings {
     })
     const ready = deployment.load().then((answer) => {
       held.loading = false
-      if (answer.ok) return null
+      if (answer.ok) {
+        showVersion(this.options, deployment)
+        return null
+      }
       this.held.delete(key)
+      this.forgetSeries(deployment)
       this.budget.free(deployment.memory)
       this.lanes.closeEmpty(lane)
       return answer.reason ?? 'the version could not be loaded'
@@ -194,11 +201,21 @@ export class Holdings {
       .sort((a, b) => a.lastUsed - b.lastUsed)[0]
   }
 
+  /** A version has series as long as some engine holds it. */
+  private forgetSeries({ model, version }: Deployment): void {
+    const { metrics } = this.options
+    const left = [...this.held.values()].filter(({ deployment }) => deployment.model === model)
+    if (left.some(({ deployment }) => deployment.version === version)) return
+    metrics.forgetVersion(model, version)
+    if (left.length === 0) metrics.batchSize.remove({ model })
+  }
+
   private unload(deployment: Deployment): void {
     const { model, row, version, lane } = deployment
     const key = keyOf(model, row, lane.key)
     if (this.held.get(key)?.deployment !== deployment) return
     this.held.delete(key)
+    this.forgetSeries(deployment)
     const asked = askedKey(model, version)
     if (this.asked.get(asked) === deployment) this.asked.delete(asked)
     this.budget.free(deployment.memory)

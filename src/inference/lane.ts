@@ -26,7 +26,8 @@ export interface LaneOptions {
   onCasualties: (cause: 'crash' | 'hang', head: Batch | null, others: Batch[]) => void
   /** A version whose load killed or hung the engine. */
   onLoadDeath: (handle: number, cause: EndCause) => void
-  onEnd: (key: string, cause: EndCause) => void
+  /** `cpu`: the seconds that the engine took. */
+  onEnd: (key: string, end: { cause: EndCause; cpu: number }) => void
 }
 
 type Flight =
@@ -88,6 +89,11 @@ export class Lane {
 
   memory(): number {
     return this.engine?.memory() ?? 0
+  }
+
+  /** CPU seconds of its engine so far. */
+  cpu(): number {
+    return this.engine?.cpu() ?? 0
   }
 
   /** Loads a version and keeps it loaded, also in the engines that follow. */
@@ -270,12 +276,13 @@ export class Lane {
   }
 
   private ended(cause: EndCause, lifetime: number): void {
+    const cpu = this.cpu()
     this.up = false
     this.engine = null
     const flights = [...this.flights.values()]
     this.flights.clear()
     for (const resident of this.residents.values()) resident.state = 'waiting'
-    this.options.onEnd(this.key, cause)
+    this.options.onEnd(this.key, { cause, cpu })
     if (cause === 'crash' || cause === 'hang') this.blame(cause, flights)
     else this.again(flights)
     this.quickDeaths = lifetime < 1_000 ? this.quickDeaths + 1 : 0

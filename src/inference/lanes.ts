@@ -1,6 +1,7 @@
 // Which engine a version goes to, and the budget of memory they share.
 import { Fault } from '../core/fault.ts'
 import type { VersionRow } from '../db/tables.ts'
+import { laneNames } from '../telemetry/catalogue.ts'
 import type { Log } from '../telemetry/log.ts'
 import type { Metrics } from '../telemetry/metrics.ts'
 import { Blame, type WardKey, wardKeys } from './blame.ts'
@@ -34,11 +35,16 @@ const wardPause = 250
 /** Unloading does not give all memory back, so a shared engine is replaced after so many. */
 const unloadsBeforeFresh = 64
 
+/** What metrics call a lane: those of single heavy versions are `own` together. */
+const shownName = (key: string): string => (key.startsWith('version-') ? 'own' : key)
+
 export class Lanes {
   readonly blame: Blame
   private readonly options: LanesOptions
   private readonly lanes = new Map<string, Lane>()
   private readonly unloads = new Map<string, number>()
+  /** CPU seconds of engines that have ended, by the shown name of their lane. */
+  private readonly cpuOfEnded = new Map<string, number>()
   /** When a job last asked for its lane. */
   private bulkUsed = 0
   private readonly tidy: ReturnType<typeof setInterval>
@@ -140,7 +146,7 @@ export class Lanes {
         else this.blame.casualties(cause, head, others)
       },
       onLoadDeath: (handle, cause) => this.loadDeath(handle, cause),
-      onEnd: (laneKey, cause) => this.ended(laneKey, cause),
+      onEnd: (laneKey, end) => this.ended(laneKey, end),
     })
     this.lanes.set(key, lane)
     return lane
@@ -152,7 +158,9 @@ export class Lanes {
     if (deployment) this.options.quarantine(deployment, `${cause} while it was loaded`)
   }
 
-  private ended(key: string, cause: EndCause): void {
+  private ended(key: string, { cause, cpu }: { cause: EndCause; cpu: number }): void {
+    const lane = shownName(key)
+    this.cpuOfEnded.set(lane, (this.cpuOfEnded.get(lane) ?? 0) + cpu)
     if (cause === 'stopped') return
     this.options.metrics.engineRestarts.inc({ cause })
     this.options.log.write('warn', 'engine.ended', { lane: key, cause })
@@ -160,14 +168,27 @@ export class Lanes {
 
   private observe(): void {
     const { metrics } = this.options
-    const { running } = this
-    metrics.engines.set({}, running.length)
-    metrics.engineMemory.reset()
-    for (const { key, memory } of running) {
-      metrics.engineMemory.set({ lane: key.startsWith('version-') ? 'own' : key }, memory)
+    const lanes = [...this.lanes.values()]
+    const sum = (of: readonly Lane[], what: (lane: Lane) => number): number =>
+      of.reduce((total, lane) => total + what(lane), 0)
+    metrics.engines.set({}, lanes.filter(({ pid }) => pid !== undefined).length)
+    metrics.queueDepth.set(
+      {},
+      sum(lanes, (lane) => lane.waiting),
+    )
+    for (const lane of laneNames) {
+      const own = lanes.filter(({ key }) => shownName(key) === lane)
+      metrics.engineMemory.set(
+        { lane },
+        sum(own, (one) => one.memory()),
+      )
+      metrics.engineQueue.set(
+        { lane },
+        sum(own, (one) => one.waiting),
+      )
+      const cpu = sum(own, (one) => one.cpu()) + (this.cpuOfEnded.get(lane) ?? 0)
+      metrics.engineCpu.of({ lane }).reach(cpu)
     }
-    const waiting = [...this.lanes.values()].reduce((sum, lane) => sum + lane.waiting, 0)
-    metrics.queueDepth.set({}, waiting)
   }
 }
 

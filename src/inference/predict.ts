@@ -2,13 +2,11 @@
 import type { Context } from '../core/context.ts'
 import { Fault } from '../core/fault.ts'
 import { can, type Principal } from '../core/principal.ts'
-import type { Metrics } from '../telemetry/metrics.ts'
 import type { Deployment } from './deployment.ts'
 import type { Deployments } from './deployments.ts'
 
 export interface Predictor {
   deployments: Deployments
-  metrics: Metrics
   /** Milliseconds a request may take. */
   timeout: number
 }
@@ -75,7 +73,7 @@ export async function withDeployment<T>(
     call.logged = deployment.logged
     return await work(deployment)
   } catch (error) {
-    throw deployment.failed(error, predictor.metrics, began)
+    throw deployment.failed(error, began)
   } finally {
     deployment.release()
   }

@@ -14,6 +14,9 @@ export interface ProcessEvents {
   ended: (cause: EndCause, lifetime: number) => void
 }
 
+/** Linux shows times of processes in hundredths of a second, whatever its own clock does. */
+const ticksPerSecond = 100
+
 const outsideSignals: ReadonlySet<string> = new Set(['SIGKILL', 'SIGTERM', 'SIGINT', 'SIGHUP'])
 
 export class EngineProcess {
@@ -59,6 +62,20 @@ export class EngineProcess {
   memory(): number {
     try {
       return Number(readFileSync(`/proc/${this.pid}/statm`, 'utf8').split(' ')[1]) * 4096
+    } catch {
+      return 0
+    }
+  }
+
+  /** CPU seconds so far; once it has ended, all that it took. */
+  cpu(): number {
+    const total = this.child.resourceUsage()?.cpuTime.total
+    if (total !== undefined) return Number(total) / 1e6
+    try {
+      // The name in parentheses may hold spaces; user and system time are the 12th and 13th behind it.
+      const stat = readFileSync(`/proc/${this.pid}/stat`, 'utf8')
+      const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ')
+      return (Number(fields[11]) + Number(fields[12])) / ticksPerSecond
     } catch {
       return 0
     }

@@ -1,4 +1,5 @@
-// What is served, as metrics and log lines: written when a route changes, never per request.
+// What is loaded and what is served, as metrics and log lines: written when it changes, never per request.
+import { stageNames } from '../registry/stages.ts'
 import type { Metrics } from '../telemetry/metrics.ts'
 import type { Deployment } from './deployment.ts'
 import type { DeploymentsOptions } from './deployments.ts'
@@ -10,40 +11,42 @@ function firstOf(metrics: Record<string, number>, names: readonly string[]): num
   return name === undefined ? undefined : metrics[name]
 }
 
-const gauges = ['modelLoaded', 'modelLoadDuration', 'trainingAccuracy', 'f1Score'] as const
-
-function forget(metrics: Metrics, deployment: Deployment, stage: string): void {
-  const labels = { model: deployment.model, model_version: deployment.version }
-  for (const gauge of gauges) metrics[gauge].remove(labels)
-  metrics.modelInfo.remove({ ...labels, stage, sha256: deployment.row.sha256.slice(0, 12) })
-  for (const family of [metrics.predictions, metrics.predictionErrors, metrics.inferenceDuration]) {
-    family.remove(labels)
-  }
+interface Shown {
+  metrics: Metrics
+  metricNames: { accuracy: readonly string[]; f1: readonly string[] }
 }
 
-function show(options: DeploymentsOptions, deployment: Deployment, stage: string): void {
-  const { metrics, metricNames } = options
+/** Shows a version that an engine has loaded, until `forgetVersion`. */
+export function showVersion({ metrics, metricNames }: Shown, deployment: Deployment): void {
   const labels = { model: deployment.model, model_version: deployment.version }
   metrics.modelLoaded.set(labels, 1)
   metrics.modelLoadDuration.set(labels, deployment.loadSeconds)
-  metrics.modelInfo.set({ ...labels, stage, sha256: deployment.row.sha256.slice(0, 12) }, 1)
   const accuracy = firstOf(deployment.row.metrics, metricNames.accuracy)
   if (accuracy !== undefined) metrics.trainingAccuracy.set(labels, accuracy)
   const f1 = firstOf(deployment.row.metrics, metricNames.f1)
   if (f1 !== undefined) metrics.f1Score.set(labels, f1)
 }
 
-/** Takes back what was said of versions that served before: all of it, or only their old stage. */
-function retract(metrics: Metrics, route: Route, before: Route): void {
-  const serving = new Set(Object.values(route.stages).map((stage) => stage.serving?.version))
-  for (const [stage, { serving: old }] of Object.entries(before.stages)) {
-    if (old === null) continue
-    if (!serving.has(old.version)) forget(metrics, old, stage)
-    else {
-      const sha256 = old.row.sha256.slice(0, 12)
-      metrics.modelInfo.remove({ model: old.model, model_version: old.version, stage, sha256 })
-    }
-  }
+const stageGauges = ['modelInfo', 'promotionTime'] as const
+
+/** Takes back which version served a stage. */
+function retract(metrics: Metrics, model: string, stage: string): void {
+  for (const gauge of stageGauges) metrics[gauge].remove({ model, stage })
+}
+
+/** Shows which version serves a stage, and since when it is its live one. */
+function showStage(metrics: Metrics, stage: string, { serving, live, since }: ServedStage): void {
+  if (serving === null) return
+  const { model, version, row } = serving
+  const labels = { model, model_version: version, stage }
+  metrics.modelInfo.set({ ...labels, sha256: row.sha256.slice(0, 12) }, 1)
+  if (since !== null && row.version === live) metrics.promotionTime.set(labels, since / 1000)
+}
+
+/** Counts that a model in service has from the start. */
+function begin(metrics: Metrics, model: string): void {
+  metrics.rollbacks.of({ model })
+  for (const to of stageNames) metrics.stageTransitions.of({ model, to })
 }
 
 const fallsBack = ({ live, serving }: ServedStage): boolean =>
@@ -56,16 +59,21 @@ export function publishRoute(
   before: Route | undefined,
 ): void {
   const { metrics, log } = options
-  if (before) retract(metrics, route, before)
-  for (const [stage, now] of Object.entries(route.stages)) {
-    const { serving, why } = now
-    metrics.modelFallback.set({ model: route.model, stage }, fallsBack(now) ? 1 : 0)
-    if (serving) show(options, serving, stage)
+  const { model } = route
+  const served = Object.entries(route.stages)
+  if (served.some(([, { live, serving }]) => live !== null || serving !== null))
+    begin(metrics, model)
+  for (const [stage, now] of served) {
+    const { serving, live, why } = now
+    retract(metrics, model, stage)
+    showStage(metrics, stage, now)
+    if (live === null) metrics.modelFallback.remove({ model, stage })
+    else metrics.modelFallback.set({ model, stage }, fallsBack(now) ? 1 : 0)
     const was = before?.stages[stage as keyof Route['stages']].serving?.version ?? null
     const is = serving?.version ?? null
     if (was === is) continue
     log.write('info', 'model.live', {
-      model: route.model,
+      model,
       stage,
       model_version: is,
       before: was,
@@ -74,10 +82,8 @@ export function publishRoute(
   }
 }
 
-/** Takes back all that was said of a model that is gone. */
-export function unpublish(metrics: Metrics, gone: Route): void {
-  for (const [stage, { serving }] of Object.entries(gone.stages)) {
-    if (serving) forget(metrics, serving, stage)
-    metrics.modelFallback.remove({ model: gone.model, stage })
-  }
+/** Takes back what was said of a model that is gone; its versions follow when they are unloaded. */
+export function unpublish(metrics: Metrics, { model, stages }: Route): void {
+  for (const stage of Object.keys(stages)) retract(metrics, model, stage)
+  metrics.forgetModel(model)
 }

@@ -6,6 +6,8 @@ export interface ServedStage {
   /** What the registry says is live. */
   live: number | null
   serving: Deployment | null
+  /** When the live version became it, in milliseconds since the epoch. */
+  since: number | null
   /** Why it is not the live version that serves; empty when it is. */
   why: string
 }

@@ -89,7 +89,7 @@ export interface PredictDoorOptions extends Predictor {
 
 /** The prediction door. Faults carry an extra member `error`, which V1 clients read (RULES §27). */
 export function predictDoor(options: PredictDoorOptions): Door {
-  const { deployments, maxBody, metrics, timeout } = options
+  const { deployments, maxBody, timeout } = options
 
   // What `withDeployment` does, without its closure and its promise: this is the hot path.
   const predict = async (exchange: Exchange, target: Target): Promise<Response> => {
@@ -114,7 +114,7 @@ export function predictDoor(options: PredictDoorOptions): Door {
         : `{"${form === 'inputs' ? 'outputs' : 'predictions'}":${encoder.tensors(answer)}`
       return exchange.seal(`${shown},"id":"${exchange.ownId}"${tail}`)
     } catch (error) {
-      throw deployment.failed(error, metrics, exchange.started)
+      throw deployment.failed(error, exchange.started)
     } finally {
       deployment.release()
     }

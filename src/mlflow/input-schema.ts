@@ -214,10 +214,11 @@ export class InputSchema {
 
   private missing(names: readonly string[], extra: readonly string[] = []): Fault {
     const note = extra.length > 0 ? ` Note that there were extra inputs: ${shown(extra)}.` : ''
-    return this.mismatch(`Model is missing inputs ${shown(names)}.${note}`)
+    return this.mismatch(`Model is missing inputs ${shown(names)}.${note}`, 'missing')
   }
 
-  private mismatch(why: string): Fault {
+  /** `check`: what the metrics call it. */
+  private mismatch(why: string, check = 'shape'): Fault {
     const { columns, inputs, types } = this
     const specs =
       columns.length > 0
@@ -229,6 +230,7 @@ export class InputSchema {
     return new Fault(
       'input.invalid',
       `Failed to enforce schema of data with schema '${shown(specs)}'. Error: ${why}`,
+      { members: { check } },
     )
   }
 }

@@ -172,5 +172,6 @@ export async function promote(s: Promotion, ctx: Context, move: StageMove): Prom
     }),
   )
   s.metrics.stageTransitions.inc({ model: name, to: stage })
+  s.metrics.stageTransitions.inc({ model: name, to: 'Archived' }, moved.archived.length)
   return moved
 }

@@ -96,7 +96,9 @@ export async function rollback(
       return { result: rolledBack, object: `model/${name}`, details: { ...rolledBack, reason } }
     }),
   )
+  s.metrics.rollbacks.inc({ model: name })
   s.metrics.stageTransitions.inc({ model: name, to: stage })
+  s.metrics.stageTransitions.inc({ model: name, to: demoteTo }, result.demoted.length)
   return result
 }
 

@@ -261,6 +261,12 @@ export async function emptiedStage(
   return last?.until ? { version: last.version, until: last.until } : undefined
 }
 
+/** When the present live version of a stage became it, in milliseconds since the epoch, if there is one. */
+export async function liveSince(q: Queries, modelId: string, stage: Stage): Promise<number | null> {
+  const [last] = await lastLive(q).execute({ modelId, stage })
+  return last && last.until === null ? last.since : null
+}
+
 /** Moves of a model's versions, newest first. */
 export function historyOf(q: Queries, modelId: string, before: number, limit: number) {
   return q

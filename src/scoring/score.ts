@@ -194,7 +194,10 @@ export async function* score(job: ScoreJob): AsyncGenerator<Scoring> {
     const flawed = job.skip || delivered ? undefined : list.find((one) => 'errors' in one)
     if (flawed) throw stopped(flawed)
     for (const out of written(job, sink, list)) {
-      if (out.kind === 'bad' && !job.skip) throw stopped(out.bad)
+      if (out.kind === 'bad') {
+        if (!job.skip) throw stopped(out.bad)
+        job.deployment.series.flawed(out.bad.errors)
+      }
       yield out
       delivered = true
     }

@@ -140,7 +140,7 @@ const predictions = {
 }
 
 const models = {
-  modelLoaded: gauge('model_loaded', '1 while the version serves a stage', version),
+  modelLoaded: gauge('model_loaded', '1 while an engine holds the version', version),
   modelLoadDuration: gauge(
     'model_load_duration_seconds',
     'Time of the last load of the version into an engine',

@@ -101,13 +101,19 @@ export function createMetrics(sla: Sla) {
     forgetModel: (model: string): void => {
       for (const name of modelled) (families[name] as AnyFamily).remove({ model })
     },
-    /** Registers what is to be read only when somebody scrapes. It must not throw. */
+    /** Registers what is to be read only when somebody scrapes. */
     onScrape: (collect: () => void | Promise<void>): void => {
       collectors.push(collect)
     },
     /** The text exposition. */
     expose: async (): Promise<string> => {
-      for (const collect of collectors) await collect()
+      for (const collect of collectors) {
+        try {
+          await collect()
+        } catch {
+          // What cannot be read now stays as it was: the other metrics tell what is wrong.
+        }
+      }
       return registry.metrics()
     },
   }
