@@ -54,6 +54,7 @@ export interface App {
   foundation: Foundation
   deployments: Deployments
   log: Log
+  metrics: Metrics
   /** Method and path template of everything that dispatches, inside Elysia and outside. */
   routes: { method: string; path: string }[]
   /** Starts to listen, then loads the models. Returns the URL at once. */
@@ -315,6 +316,7 @@ export async function createApp(config: Config, onFatal: (error: unknown) => voi
     foundation,
     deployments,
     log,
+    metrics,
     routes,
     start: async () => {
       const url = server.listen()

@@ -3,7 +3,7 @@ import { Elysia } from 'elysia'
 
 import { Fault } from '../core/fault.ts'
 import { demandShallow } from './json.ts'
-import { demandPlain, readBody } from './request.ts'
+import { demandPlain, exchangeOf, readBody } from './request.ts'
 
 const jsonType = /^application\/([\w.-]+\+)?json *(;|$)/i
 const isJson = (request: Request): boolean =>
@@ -22,14 +22,19 @@ export function demandJson(request: Request): void {
  * takes time quadratic in the depth of what it refuses. `most`: longest body in bytes.
  */
 export function jsonBodies(most: number) {
-  return new Elysia({ name: 'json-bodies' }).onParse({ as: 'global' }, async ({ request }) => {
-    // Of another type or none: left unread, and refused behind the guard unless it is empty.
-    if (!isJson(request)) return {}
-    demandPlain(request)
-    const bytes = await readBody(request, most)
-    // Clients that name the type on every request send it with an empty DELETE, too.
-    if (bytes.byteLength === 0) return {}
-    demandShallow(bytes)
-    return JSON.parse(new TextDecoder().decode(bytes)) as unknown
-  })
+  return new Elysia({ name: 'json-bodies' }).onParse(
+    { as: 'global' },
+    async ({ request, route }) => {
+      // A body that cannot be read is refused before the guard would say whose it is.
+      exchangeOf(request).route = route
+      // Of another type or none: left unread, and refused behind the guard unless it is empty.
+      if (!isJson(request)) return {}
+      demandPlain(request)
+      const bytes = await readBody(request, most)
+      // Clients that name the type on every request send it with an empty DELETE, too.
+      if (bytes.byteLength === 0) return {}
+      demandShallow(bytes)
+      return JSON.parse(new TextDecoder().decode(bytes)) as unknown
+    },
+  )
 }

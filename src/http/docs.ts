@@ -4,6 +4,7 @@ import { type AnyElysia, Elysia } from 'elysia'
 import icon from 'swagger-ui-dist/favicon-32x32.png' with { type: 'file' }
 import bundle from 'swagger-ui-dist/swagger-ui-bundle.js' with { type: 'file' }
 
+import { fileResponse } from './file.ts'
 import type { Guard } from './guard.ts'
 
 import css from 'swagger-ui-dist/swagger-ui.css' with { type: 'file' }
@@ -149,8 +150,10 @@ export interface DocsOptions {
 export function docsRoutes(guard: Guard, options: DocsOptions) {
   const open = 'registry' as const
   const hide = { hide: true }
-  const file = (path: string, type: string) => () =>
-    new Response(Bun.file(path), { headers: { ...headers(type), 'cache-control': 'max-age=3600' } })
+  const file =
+    (path: string, type: string) =>
+    ({ request }: { request: Request }) =>
+      fileResponse(request, path, { ...headers(type), 'cache-control': 'max-age=3600' })
   const html = () => new Response(page, { headers: headers('text/html; charset=utf-8') })
   const script = 'text/javascript; charset=utf-8'
   const sheet = 'text/css; charset=utf-8'

@@ -6,13 +6,13 @@ import type { Exchange, RouteClass } from './request.ts'
 
 /** Histograms of routes by themselves: one costs as much as twenty counters. The SLA is about predictions. */
 const mostHistograms: Record<RouteClass, number> = {
-  predict: 32,
+  predict: 24,
   registry: 16,
   health: 8,
   stream: 8,
 }
 /** Pairs of route and status that are counted by themselves; in other words: about two a route. */
-const mostCounters = 512
+const mostCounters = 448
 const rest = 'other'
 
 interface RouteSeries {

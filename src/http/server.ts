@@ -63,7 +63,8 @@ function inMilliseconds(micros: number): string {
 
 export class HttpServer {
   private readonly options: ServerOptions
-  private readonly series: HttpSeries
+  /** What each request is counted in. Public so that it can be measured. */
+  readonly series: HttpSeries
   private server: Server<undefined> | null = null
   private inFlight = 0
   private draining = false

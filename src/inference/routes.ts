@@ -94,7 +94,6 @@ export function predictDoor(options: PredictDoorOptions): Door {
   // What `withDeployment` does, without its closure and its promise: this is the hot path.
   const predict = async (exchange: Exchange, target: Target): Promise<Response> => {
     const { principal, request } = exchange
-    exchange.routeClass = 'predict'
     const found = findDeployment(options, exchange, target)
     const deployment = found instanceof Promise ? await found : found
     deployment.holds += 1
@@ -131,6 +130,7 @@ export function predictDoor(options: PredictDoorOptions): Door {
     if (!target || target.verb === 'score')
       throw new Fault('route.not-found', 'See /docs for the routes there are.')
     exchange.route = target.template
+    exchange.routeClass = target.verb === 'predict' ? 'predict' : 'registry'
     const method = target.verb === 'predict' ? 'POST' : 'GET'
     if (request.method !== method) throw wrongMethod(method)
     return target.verb === 'predict'

@@ -4,7 +4,8 @@ import { basename } from 'node:path/posix'
 import { Fault } from '../core/fault.ts'
 import { decodeSegment } from '../core/path.ts'
 import type { Right } from '../core/principal.ts'
-import { demandPlain, type Exchange } from '../http/request.ts'
+import { fileResponse } from '../http/file.ts'
+import { demandPlain, type Exchange, type RouteClass } from '../http/request.ts'
 import type { Door } from '../http/server.ts'
 import {
   type Artifacts,
@@ -54,9 +55,8 @@ function dispositionOf(name: string): string {
 const isKnown = (header: string | null, tag: string): boolean =>
   header?.split(',').some((one) => ['*', tag, `W/${tag}`].includes(one.trim())) ?? false
 
-/** The bytes of a file from disk; Bun answers Range and If-Range, with 206 or 416. */
+/** The bytes of a file from disk, or those of them that the request asks for. */
 async function sendFile(s: Artifacts, exchange: Exchange, path: string): Promise<Response> {
-  exchange.routeClass = 'stream'
   const { file, bytes } = await readArtifact(s, exchange, path)
   const { method, headers: asked } = exchange.request
   const etag = `"${file.sha256}"`
@@ -70,12 +70,11 @@ async function sendFile(s: Artifacts, exchange: Exchange, path: string): Promise
     'accept-ranges': 'bytes',
     etag,
   }
-  if (method !== 'HEAD') return new Response(Bun.file(bytes), { headers })
+  if (method !== 'HEAD') return fileResponse(exchange.request, bytes, headers)
   return new Response(null, { headers: { ...headers, 'content-length': String(file.size) } })
 }
 
 async function storeFile(s: Artifacts, exchange: Exchange, path: string): Promise<Response> {
-  exchange.routeClass = 'stream'
   const { request } = exchange
   const declared = Number(request.headers.get('content-length') ?? Number.NaN)
   demandPlain(request)
@@ -142,6 +141,7 @@ interface Route {
   /** Below a prefix, or whole; `{path}` is all that follows. */
   path: string
   methods: Record<string, Handler>
+  class: RouteClass
 }
 
 /** The client goes on with a plain transfer when it reads these words. */
@@ -171,7 +171,7 @@ const sendOfVersion: Handler = async (s, exchange) => {
 const multipart = { POST: notServed('Multipart upload', 'runs:write') }
 
 const routes: readonly Route[] = [
-  { path: 'artifacts', methods: { GET: listFolder } },
+  { path: 'artifacts', methods: { GET: listFolder }, class: 'registry' },
   {
     path: 'artifacts/{path}',
     methods: {
@@ -183,18 +183,23 @@ const routes: readonly Route[] = [
         return exchange.seal('{}')
       },
     },
+    class: 'stream',
   },
-  { path: 'mpu/create/{path}', methods: multipart },
-  { path: 'mpu/complete/{path}', methods: multipart },
-  { path: 'mpu/abort/{path}', methods: multipart },
-  { path: 'presigned/{path}', methods: { GET: notServed('Presigned download', 'runs:read') } },
+  { path: 'mpu/create/{path}', methods: multipart, class: 'stream' },
+  { path: 'mpu/complete/{path}', methods: multipart, class: 'stream' },
+  { path: 'mpu/abort/{path}', methods: multipart, class: 'stream' },
+  {
+    path: 'presigned/{path}',
+    methods: { GET: notServed('Presigned download', 'runs:read') },
+    class: 'stream',
+  },
 ]
 
 /** Every route with its whole path template. */
 const table: readonly Route[] = [
   ...prefixes.flatMap((prefix) => routes.map((one) => ({ ...one, path: `${prefix}${one.path}` }))),
-  { path: rawOfRun, methods: { GET: sendOfRun, HEAD: sendOfRun } },
-  { path: rawOfVersion, methods: { GET: sendOfVersion, HEAD: sendOfVersion } },
+  { path: rawOfRun, methods: { GET: sendOfRun, HEAD: sendOfRun }, class: 'stream' },
+  { path: rawOfVersion, methods: { GET: sendOfVersion, HEAD: sendOfVersion }, class: 'stream' },
 ]
 
 /** The route of a request path and what stands for `{path}`, still percent-encoded. */
@@ -214,12 +219,13 @@ export function artifactDoor(s: Artifacts): Door {
     owns: (path) =>
       path === rawOfRun || path === rawOfVersion || prefixes.some((one) => path.startsWith(one)),
     silence: 'upload',
-    routes: table.flatMap(({ path, methods }) =>
-      Object.keys(methods).map((method) => ({ method, path, class: 'stream' as const })),
+    routes: table.flatMap(({ path, methods, class: routeClass }) =>
+      Object.keys(methods).map((method) => ({ method, path, class: routeClass })),
     ),
     handle: (exchange) => {
       const { route, rest } = find(exchange.path)
       exchange.route = route.path
+      exchange.routeClass = route.class
       const handler = route.methods[exchange.request.method]
       if (handler) return handler(s, exchange, decodeSegment(rest))
       const allow = Object.keys(route.methods)

@@ -118,10 +118,8 @@ export function invocationsDoor(options: InvocationsDoorOptions): Door {
     const { path } = exchange
     const target = path === '/invocations' ? null : targetOf(path)
     const at = target ?? (path === '/invocations' ? home : null)
-    if (at) {
-      exchange.route = target?.template ?? path
-      return at
-    }
+    if (target || path === '/invocations') exchange.route = target?.template ?? path
+    if (at) return at
     throw new Fault('route.not-found', `Post to ${prefix}/NAME/invocations, or set default-model.`)
   }
 

@@ -46,7 +46,7 @@ export const endpoints: readonly Endpoint[] = [
   get('/v2/models/stats', 'all-statistics'),
   ...['/v2/models/{model}', '/v2/models/{model}/versions/{version}'].flatMap((model) => [
     get(model, 'metadata'),
-    get(`${model}/ready`, 'model-ready'),
+    get(`${model}/ready`, 'model-ready', 'health'),
     get(`${model}/config`, 'config'),
     get(`${model}/stats`, 'statistics'),
     post(`${model}/infer`, 'infer', 'predict'),

@@ -3,6 +3,7 @@ import { Elysia, t } from 'elysia'
 
 import { Fault } from '../core/fault.ts'
 import { iso } from '../core/time.ts'
+import { fileResponse } from '../http/file.ts'
 import type { Guard } from '../http/guard.ts'
 import { cursorOf, defaultLimit, numericCursorOf, pageOf } from '../http/page.ts'
 import { exchangeOf } from '../http/request.ts'
@@ -174,7 +175,7 @@ function versionRoutes(s: RegistryRouteDeps) {
           'content-disposition': `attachment; filename="model-${row.version}.onnx"`,
           etag: `"${digest}"`,
         }
-        return new Response(Bun.file(s.storage.path(digest)), { headers })
+        return fileResponse(request, s.storage.path(digest), headers)
       },
       {
         query: t.Object({ original: t.Optional(t.BooleanString()) }),

@@ -286,7 +286,6 @@ async function work(
 
 export function scoreDoor(options: ScoreDoorOptions): Door {
   const answer = async (exchange: Exchange, target: Target): Promise<Response> => {
-    exchange.routeClass = 'stream'
     const { promise, resolve, reject } = Promise.withResolvers<Response>()
     let answered = false
     const begun = (response: Response): void => {
@@ -314,6 +313,7 @@ export function scoreDoor(options: ScoreDoorOptions): Door {
       const target = targetOf(exchange.path)
       if (!target) throw new Fault('route.not-found', 'See /docs for the routes there are.')
       exchange.route = target.template
+      exchange.routeClass = 'stream'
       if (exchange.request.method !== 'POST') {
         throw new Fault('request.method', 'Use POST.', { members: { allow: ['POST'] } })
       }

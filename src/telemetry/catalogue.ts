@@ -189,6 +189,7 @@ export const auditActions = [
   'experiment.delete',
   'experiment.import',
   'experiment.restore',
+  'experiment.tag',
   'experiment.update',
   'keys.rotate',
   'model.create',
@@ -200,6 +201,8 @@ export const auditActions = [
   'model.update',
   'run.create',
   'run.delete',
+  'run.import',
+  'run.log',
   'run.restore',
   'run.update',
   'token.create',
@@ -215,6 +218,9 @@ export const auditActions = [
   'version.unload',
   'version.update',
 ] as const
+
+/** Of these only a refusal leaves an entry. */
+const onlyRefused: readonly string[] = ['access.denied', 'experiment.tag', 'run.log']
 
 /** Is an action one on models, versions or aliases? */
 export const isRegistryAction = (action: string): boolean => /^(model|version|alias)\./.test(action)
@@ -243,7 +249,7 @@ const registry = {
     ['action', 'outcome'],
     auditActions.map((action) => ({
       action,
-      outcome: action === 'access.denied' ? 'denied' : 'done',
+      outcome: onlyRefused.includes(action) ? 'denied' : 'done',
     })),
   ),
   authFailures: counter(
