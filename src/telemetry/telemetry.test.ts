@@ -2,6 +2,7 @@ import { describe, expect, test } from 'bun:test'
 
 import { Counter, Histogram, type Metric, Registry } from 'prom-client'
 
+import { catalogue, type Entry } from './catalogue.ts'
 import { createLog } from './log.ts'
 import { createMetrics } from './metrics.ts'
 import { CounterFamily, HistogramFamily } from './series.ts'
@@ -184,4 +185,75 @@ test('the whole catalogue is exposed as valid text, each family once', async () 
     if (line === '' || line.startsWith('#')) continue
     expect(line).toMatch(/^[a-z_:][\w:]*(\{.*\})? -?(\d|NaN|\+Inf|Inf)/i)
   }
+})
+
+describe('the catalogue', () => {
+  const entries = Object.values<Entry>(catalogue)
+  /** Numbers of things, of which the name says what they are. */
+  const unitless = new Set([
+    'http_requests_in_flight',
+    'prediction_score',
+    'prediction_batch_size',
+    'inference_queue_depth',
+    'model_loaded',
+    'model_fallback',
+    'model_training_accuracy',
+    'f1_score',
+    'registry_model_versions',
+    'engines_running',
+    'engine_queue_depth',
+    'process_open_fds',
+    'process_max_fds',
+  ])
+
+  test('every metric has a sentence of its own that says what it means', () => {
+    for (const { name, help } of entries) {
+      expect([name, help]).toEqual([name, expect.stringMatching(/^[A-Z1].{20,}[^.\s]$/)])
+    }
+    expect(new Set(entries.map(({ help }) => help)).size).toBe(entries.length)
+  })
+
+  test('names end in their unit, and counters in _total', () => {
+    for (const { name, type } of entries) {
+      expect([name, /^[a-z][a-z0-9_]*[a-z0-9]$/.test(name)]).toEqual([name, true])
+      expect([name, name.endsWith('_total')]).toEqual([name, type === 'counter'])
+      const hasUnit = /_(total|seconds|bytes|info)$/.test(name)
+      expect([name, hasUnit !== unitless.has(name)]).toEqual([name, true])
+    }
+  })
+
+  test('no label can hold what a client or a user makes up, and none is called as Prometheus calls its own', () => {
+    const labels = new Set(entries.flatMap((entry) => [...entry.labels]))
+    for (const label of [
+      'le',
+      'quantile',
+      'job',
+      'instance',
+      'path',
+      'user',
+      'feature',
+      'message',
+    ]) {
+      expect([label, labels.has(label)]).toEqual([label, false])
+    }
+  })
+
+  test('default metrics that are wrong under Bun are not there', async () => {
+    const text = await createMetrics({ p50: 0.05, p95: 0.15, p99: 0.3 }).expose()
+    const names = [...text.matchAll(/^# TYPE (\S+)/gm)].map((match) => match[1] as string)
+    expect(names.sort()).toEqual(entries.map(({ name }) => name).sort())
+    expect(text).not.toMatch(
+      /^(process_heap_bytes|nodejs_(active|heap|gc|version|eventloop_util))/m,
+    )
+  })
+
+  test('what cannot be read at a scrape does not take the rest with it', async () => {
+    const metrics = createMetrics({ p50: 0.05, p95: 0.15, p99: 0.3 })
+    metrics.onScrape(() => {
+      throw new Error('no such file')
+    })
+    metrics.onScrape(() => Promise.reject(new Error('database is locked')))
+    metrics.onScrape(() => metrics.walBytes.set({}, 7))
+    expect(await metrics.expose()).toContain('\nsqlite_wal_bytes 7\n')
+  })
 })
