@@ -6,6 +6,7 @@ import { demandWrk } from './load.ts'
 import { constant } from './marks/constant.ts'
 import { heavy } from './marks/heavy.ts'
 import { manyRows } from './marks/many-rows.ts'
+import { metrics } from './marks/metrics.ts'
 import { oneConnection } from './marks/one-connection.ts'
 import { oneRow } from './marks/one-row.ts'
 import { overload } from './marks/overload.ts'
@@ -23,6 +24,7 @@ const marks: Record<string, (pace: Pace) => Promise<Verdict[]>> = {
   heavy,
   overload,
   constant,
+  metrics,
 }
 
 const { values } = parseArgs({

@@ -51,6 +51,10 @@ describe('settings', () => {
       ['max-body', '1TB'],
       ['strict-ready', 'yes'],
       ['log-level', 'loud'],
+      ['sla-p50', '0ms'],
+      ['sla-p50', '151ms'],
+      ['sla-p95', '301ms'],
+      ['sla-p99', '149ms'],
     ]
     for (const [name, text] of wrong) {
       let thrown: unknown = null

@@ -8,7 +8,7 @@ import type { Exchange, RouteClass } from '../src/http/request.ts'
 import { auditActions, isRegistryAction, laneNames } from '../src/telemetry/catalogue.ts'
 import { type Sample, samplesOf, scrape, sumOf } from './support/exposition.ts'
 import { model, node, types, value } from './support/onnx.ts'
-import { referenceOf, type Relais, startRelais, testModels } from './support/relais.ts'
+import { referenceOf, type Relais, startRelais } from './support/relais.ts'
 import { sources } from './support/sources.ts'
 
 const folder = mkdtempSync(join(tmpdir(), 'relais-metrics-'))

@@ -25,9 +25,9 @@ export interface Db {
 /** Hears of what the database does; times are seconds. */
 export interface DbObserver {
   /** A statement that read. */
-  read(seconds: number): void
+  read: (seconds: number) => void
   /** A transaction from its begin to the end of its commit. */
-  write(seconds: number): void
+  write: (seconds: number) => void
   /** A statement that failed because another process held the database. */
-  busy(): void
+  busy: () => void
 }

@@ -66,3 +66,37 @@ test('a query that stopped early holds no snapshot: the log can be emptied', asy
   other.close()
   expect(busy).toBe(0)
 })
+
+test('reads and commits are timed, and whoever is kept out is counted', async () => {
+  const told = { reads: [] as number[], writes: [] as number[], busy: 0 }
+  const own = join(folder, 'observed.db')
+  const observed = openSqlite(own, () => undefined, {
+    read: (seconds) => void told.reads.push(seconds),
+    write: (seconds) => void told.writes.push(seconds),
+    busy: () => (told.busy += 1),
+  })
+  const insert = (name: string): Promise<unknown> =>
+    observed.tx(async (tx) => {
+      const times = { createdAt: 1, updatedAt: 1 }
+      await tx.insert(experiments).values({ name, artifactLocation: '', createdBy: 'x', ...times })
+    })
+  const before = told.reads.length
+  await insert('a')
+  for (let at = 0; at < 3; at += 1) await observed.read.select().from(experiments)
+  expect(told.reads.length - before).toBe(3)
+  expect(told.writes.length).toBe(1)
+  for (const seconds of [...told.reads, ...told.writes]) expect(seconds).toBeWithin(0, 5)
+  expect(observed.walSize()).toBeGreaterThan(0)
+
+  const other = new Database(own)
+  other.run('BEGIN IMMEDIATE')
+  // It waits for as long as the busy timeout says.
+  const refused = await insert('b').catch((error: Error) => error.message)
+  expect(refused).toContain('locked')
+  other.run('ROLLBACK')
+  other.close()
+  expect(told.busy).toBe(1)
+  await insert('c')
+  expect(told.writes.length).toBe(2)
+  observed.close()
+}, 30_000)

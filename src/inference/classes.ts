@@ -80,6 +80,15 @@ function labelsOf({ type, data }: Output): (row: number) => unknown {
 
 const isScores = ({ type }: Output): boolean => type === 'float32' || type === 'float64'
 
+/** Index of the greatest of `width` values. */
+function bestOf(values: Float32Array, from: number, width: number): number {
+  let best = from
+  for (let at = from + 1; at < from + width; at += 1) {
+    if ((values[at] as number) > (values[best] as number)) best = at
+  }
+  return best
+}
+
 /** Reads the outputs of a version that its schema calls label and scores. Made once per deployment. */
 export class ClassMetrics {
   private readonly labelAt: number
@@ -136,10 +145,7 @@ export class ClassMetrics {
     const named = isLabel && classes.length === Math.max(2, width) ? counts : null
     const values = data as Float32Array
     for (let from = 0; from < data.length; from += width) {
-      let best = from
-      for (let at = from + 1; at < from + width; at += 1) {
-        if ((values[at] as number) > (values[best] as number)) best = at
-      }
+      const best = bestOf(values, from, width)
       const top = values[best] as number
       // A single score is that of the second of two classes.
       if (Number.isFinite(top)) score?.observe(width === 1 ? Math.max(top, 1 - top) : top)

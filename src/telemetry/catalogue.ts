@@ -39,8 +39,7 @@ const histogram = <const L extends readonly string[]>(
   name: string,
   help: string,
   labels: L,
-  bounds: readonly number[],
-  known: Known<L> = knownOf(labels),
+  { bounds, known = knownOf(labels) }: Bounds & { known?: Known<L> },
 ) => ({ type: 'histogram', name, help, labels, bounds, known }) as const
 
 /** Each of the values of one label. */
@@ -62,7 +61,11 @@ const http = {
     'http_request_duration_seconds',
     'Time from the head of a request to its answer, for streams to the begin of it; the SLA values are bounds',
     ['method', 'route', 'route_class', 'status_class'],
-    [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.15, 0.2, 0.3, 0.5, 1, 2.5, 5, 10],
+    {
+      bounds: [
+        0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.15, 0.2, 0.3, 0.5, 1, 2.5, 5, 10,
+      ],
+    },
   ),
   inFlight: gauge('http_requests_in_flight', 'HTTP requests that are being worked on', []),
   slaObjective: gauge(
@@ -73,7 +76,6 @@ const http = {
   ),
 }
 
-export const outcomes = ['ok', 'error', 'rejected'] as const
 export const errorReasons = ['schema', 'timeout', 'runtime', 'overload'] as const
 /** What can be wrong with the input of a prediction. */
 export const checks = [
@@ -107,30 +109,27 @@ const predictions = {
     'prediction_score',
     'Greatest score of a row among the classes of a classifier: how sure it was',
     version,
-    [0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9],
+    { bounds: [0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9] },
   ),
   dataCheckFailures: counter(
     'data_check_failures_total',
     'Places in the input of predictions that did not fit the feature schema, by what was wrong',
     [...version, 'check'],
   ),
-  batchSize: histogram(
-    'prediction_batch_size',
-    'Rows per run of the model',
-    ['model'],
-    [1, 2, 4, 8, 16, 32, 64, 128, 256],
-  ),
+  batchSize: histogram('prediction_batch_size', 'Rows per run of the model', ['model'], {
+    bounds: [1, 2, 4, 8, 16, 32, 64, 128, 256],
+  }),
   inferenceDuration: histogram(
     'model_inference_duration_seconds',
     'Time within ONNX Runtime per run',
     version,
-    runSeconds,
+    { bounds: runSeconds },
   ),
   queueWait: histogram(
     'inference_queue_wait_seconds',
     'Time from the arrival of a prediction to its hand-over to an engine',
     [],
-    runSeconds,
+    { bounds: runSeconds },
   ),
   queueDepth: gauge(
     'inference_queue_depth',
@@ -265,8 +264,10 @@ const database = {
     'sqlite_query_duration_seconds',
     'Time of a statement that reads, and of a transaction that writes, its commit to disk included',
     ['operation'],
-    [0.00005, 0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.01, 0.05, 0.25],
-    each('operation', ['read', 'write']),
+    {
+      bounds: [0.00005, 0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.01, 0.05, 0.25],
+      known: each('operation', ['read', 'write']),
+    },
   ),
   databaseBytes: gauge('sqlite_database_bytes', 'Size of the database file', []),
   walBytes: gauge('sqlite_wal_bytes', 'Size of the write-ahead log beside the database file', []),
