@@ -20,6 +20,7 @@ const scripts = {
     '--path-ignore-patterns=tests/clients/**',
     '--path-ignore-patterns=tests/long/**',
     '--path-ignore-patterns=tests/mlflow/**',
+    '--path-ignore-patterns=tests/observability/**',
     '--timeout=30000',
   ],
 }

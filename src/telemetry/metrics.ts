@@ -54,10 +54,10 @@ const modelled = Object.entries<Entry>(catalogue)
   .filter(([, { labels }]) => labels.includes('model') && !labels.includes('model_version'))
   .map(([name]) => name as keyof Families)
 
-/** The soft limit of open files; NaN where it cannot be read. */
+/** The soft limit of open files. */
 function mostFiles(): number {
   const limits = readFileSync('/proc/self/limits', 'utf8')
-  return Number(/^Max open files\s+(\d+)/m.exec(limits)?.[1] ?? Number.NaN)
+  return Number(/^Max open files\s+(\d+)/m.exec(limits)?.[1] ?? Number.POSITIVE_INFINITY)
 }
 
 /** prom-client's default metrics are partly wrong under Bun, so the useful ones are set by hand. */
