@@ -26,6 +26,7 @@ const ranks: Record<string, number> = {
   oip: 8,
   mlflow: 8,
   importing: 8,
+  stack: 8,
   console: 8,
   watch: 8,
   parts: 9,

@@ -16,7 +16,9 @@ const root = join(import.meta.dir, '../..')
 const targets = { x64: 'bun-linux-x64-baseline', arm64: 'bun-linux-arm64' } as const
 type Arch = keyof typeof targets
 
+/** COMMIT says it where the repository is not at hand, as while an image is built. */
 function commitOf(): string {
+  if ((process.env['COMMIT'] ?? '') !== '') return String(process.env['COMMIT'])
   const git = Bun.spawnSync(['git', 'rev-parse', '--short=12', 'HEAD'], { cwd: root })
   return git.exitCode === 0 ? git.stdout.toString().trim() : 'unknown'
 }
@@ -47,11 +49,11 @@ function nativePlugin(arch: Arch): Bun.BunPlugin {
 
 /** Everything that goes into the binary and can change. */
 function inputs(): string[] {
-  const under = ['src', 'migrations'].flatMap((folder) =>
+  const under = ['src', 'migrations', 'dashboards', 'compose', 'deploy'].flatMap((folder) =>
     readdirSync(join(root, folder), { recursive: true }).map((name) => join(folder, String(name))),
   )
   const sources = under.filter((name) => !name.endsWith('.test.ts'))
-  return [...sources, 'package.json', 'bun.lock'].map((name) => join(root, name))
+  return [...sources, 'package.json', 'bun.lock', 'Dockerfile'].map((name) => join(root, name))
 }
 
 function isFresh(outfile: string): boolean {

@@ -1,4 +1,4 @@
-// What `npm run demo` and `npm test` call: finds or installs the pinned Bun and the packages, then
+// What `npm run demo`, `npm run build` and `npm test` call: finds or installs the pinned Bun and the packages, then
 // runs the script with it. Plain Node without packages, so that a fresh clone needs nothing else.
 import { spawn, spawnSync } from 'node:child_process'
 import { createHash } from 'node:crypto'
@@ -13,6 +13,7 @@ const wanted = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')).engi
 /** What each script runs with Bun; what is asked for on the command line follows. */
 const scripts = {
   demo: ['examples/demo.ts'],
+  build: ['src/build/binary.ts'],
   // Suites that need Python, a browser or system packages, and the long runs, have their own way in.
   test: [
     'test',

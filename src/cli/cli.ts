@@ -9,12 +9,14 @@ import {
   synopsisOf,
   UsageError,
 } from './command.ts'
+import { healthcheck } from './healthcheck.ts'
 import { importMlflow } from './import.ts'
 import { audit, backup, doctor, restore, version } from './operation.ts'
 import { predict } from './predict.ts'
 import { push } from './push.ts'
 import { score } from './score.ts'
 import { serve } from './serve.ts'
+import { stackExport, stackInit } from './stack.ts'
 import { models, promote, quarantineClear, rollback } from './stages.ts'
 import { keysRotate, tokenCreate, tokenList, tokenRevoke } from './tokens.ts'
 
@@ -36,6 +38,9 @@ export const commands: readonly Command[] = [
   doctor,
   backup,
   restore,
+  stackExport,
+  stackInit,
+  healthcheck,
   version,
 ]
 

@@ -4,11 +4,10 @@ import { join } from 'node:path'
 
 import { parseDuration } from '../config.ts'
 import { type Role, roles } from '../core/principal.ts'
-import { closeFoundation, localContext, openFoundation } from '../parts.ts'
-import { createLog } from '../telemetry/log.ts'
+import { localContext } from '../parts.ts'
 import { clientOf } from './client.ts'
 import { clientOptions, type Command, CommandError, print, table, UsageError } from './command.ts'
-import { actAsOwner } from './owner.ts'
+import { onFolder } from './local.ts'
 
 interface Wanted {
   sub: string
@@ -17,24 +16,15 @@ interface Wanted {
   ttl: number
 }
 
-/** Works on the folder itself, also beside a running server. Its log is not for this reader. */
-async function createLocally(data: string, wanted: Wanted): Promise<string> {
+/** Works on the folder itself, also beside a running server. */
+function createLocally(data: string, wanted: Wanted): Promise<string> {
   if (!existsSync(join(data, 'relais.db'))) {
     throw new CommandError(
       `${data} holds no relais data`,
       'Start `relais serve --data` there once.',
     )
   }
-  actAsOwner(data)
-  const quiet = { write: () => 0, flush: () => 0 }
-  const log = createLog('error', {}, quiet)
-  const foundation = await openFoundation(data, log, () => undefined)
-  try {
-    return (await foundation.tokens.issue(localContext(), wanted)).token
-  } finally {
-    await closeFoundation(foundation)
-    await log.close()
-  }
+  return onFolder(data, async ({ tokens }) => (await tokens.issue(localContext(), wanted)).token)
 }
 
 export const tokenCreate: Command = {

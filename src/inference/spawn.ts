@@ -20,7 +20,8 @@ export function prepareChildHome(data: string): ChildHome {
   return home
 }
 
-const isCompiled = Bun.main.startsWith('/$bunfs/')
+/** Is this the binary, and not its sources? */
+export const isCompiled = Bun.main.startsWith('/$bunfs/')
 
 function self(command: ChildCommand): string[] {
   const program = isCompiled ? [] : [join(import.meta.dir, '../main.ts')]
