@@ -1,19 +1,14 @@
-# The image of Relais: the binary on glibc, libstdc++ and certificates. `docker build .` builds it from
-# these sources; where `relais stack export` has put the binary beside this file, it is taken as it is.
-ARG BINARY=built
+# The image of Relais: the binary on glibc, libstdc++ and certificates, as an ordinary user. `relais stack
+# export` writes this file with another first stage, which takes the binary that it puts beside it.
 
-FROM node:24.11.1-bookworm-slim AS built
+FROM node:24.11.1-bookworm-slim AS binary
 WORKDIR /src
 COPY . .
-# Bun comes from npm; COMMIT is what `relais version` shows.
+# Shown by `relais version`.
 ARG COMMIT=unknown
+# Bun comes from npm.
 RUN --mount=type=cache,target=/root/.npm --mount=type=cache,target=/root/.bun/install/cache \
     COMMIT=$COMMIT node src/build/bootstrap.mjs build && mv dist/relais /relais
-
-FROM scratch AS copied
-COPY relais /relais
-
-FROM ${BINARY} AS binary
 
 # Folders that volumes are mounted on: a new volume takes over their owner and mode.
 FROM busybox:1.37.0 AS folders

@@ -1,20 +1,24 @@
 // Writes src/stack/files.ts: what `relais stack export` writes, as imports that the binary carries.
-import { readdirSync, statSync, writeFileSync } from 'node:fs'
+import { existsSync, readdirSync, statSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 
 const root = join(import.meta.dir, '../..')
 const folders = ['compose', 'dashboards', 'deploy']
+const topFiles = ['Dockerfile', '.dockerignore']
 /** Secrets of whoever runs the stack here; `relais stack export` makes empty ones. */
 const left = /^compose\/secrets\//
 
 /** Paths of all files, below the top folder. */
 export function stackPaths(): string[] {
-  const within = folders.flatMap((folder) =>
-    readdirSync(join(root, folder), { recursive: true, encoding: 'utf8' })
-      .map((name) => join(folder, name))
-      .filter((path) => statSync(join(root, path)).isFile()),
-  )
-  return [...within.filter((path) => !left.test(path)), 'Dockerfile', '.dockerignore'].sort()
+  const within = folders
+    .filter((folder) => existsSync(join(root, folder)))
+    .flatMap((folder) =>
+      readdirSync(join(root, folder), { recursive: true, encoding: 'utf8' })
+        .map((name) => join(folder, name))
+        .filter((path) => statSync(join(root, path)).isFile()),
+    )
+  const above = topFiles.filter((name) => existsSync(join(root, name)))
+  return [...within.filter((path) => !left.test(path)), ...above].sort()
 }
 
 /** Text of the module. */

@@ -45,10 +45,11 @@ export const stackExport: Command = {
 
 /** Makes a file that other users may read: its folder is mounted only where it is needed. */
 function share(folder: string, name: string, text: string): void {
+  // Whatever the umask is: others read it by users of their own.
   mkdirSync(folder, { recursive: true })
+  chmodSync(folder, 0o755)
   const temporary = join(folder, `.${name}.${process.pid}`)
   writeFileSync(temporary, text, { flush: true })
-  // Whatever the umask is.
   chmodSync(temporary, 0o444)
   renameSync(temporary, join(folder, name))
 }
@@ -61,15 +62,20 @@ const read = (path: string): string => {
   }
 }
 
-/** Filled and readable; says so where it is there and cannot be read. */
-function isFilled(path: string, output: Output): boolean {
-  try {
-    return readFileSync(path, 'utf8').trim() !== ''
-  } catch (error) {
-    if ((error as { code?: string }).code !== 'ENOENT') {
-      output.note(`relais: cannot read ${path}; it must be readable by all: chmod 644`)
+/** Is the file filled? Notes, once, those that are there and cannot be read. */
+function secretReader(output: Output): (path: string) => boolean {
+  const unreadable = new Set<string>()
+  return (path) => {
+    try {
+      return readFileSync(path, 'utf8').trim() !== ''
+    } catch (error) {
+      const isThere = (error as { code?: string }).code !== 'ENOENT'
+      if (isThere && !unreadable.has(path)) {
+        output.note(`relais: cannot read ${path}; other users must be able to: chmod 644`)
+      }
+      unreadable.add(path)
+      return false
     }
-    return false
   }
 }
 
@@ -135,12 +141,10 @@ export const stackInit: Command = {
     if (source === undefined) return 0
     try {
       const text = readFileSync(source, 'utf8')
-      const { on, off, text: effective } = effectiveConfiguration(text, (path) =>
-        isFilled(path, output),
-      )
-      share(join(shared, 'alertmanager'), 'alertmanager.yml', effective)
-      output.line(`alerts go to: ${on.join(', ') || 'nobody yet'}`)
-      if (off.length > 0) output.line(`off, their secret is empty: ${off.join(', ')}`)
+      const made = effectiveConfiguration(text, secretReader(output))
+      share(join(shared, 'alertmanager'), 'alertmanager.yml', made.text)
+      output.line(`alerts go to: ${made.on.join(', ') || 'nobody yet'}`)
+      if (made.off.length > 0) output.line(`off, their secret is empty: ${made.off.join(', ')}`)
     } catch (error) {
       throw new CommandError(`${source}: ${(error as Error).message}`, 'Correct it, then run again.')
     }

@@ -80,9 +80,11 @@ export function exportProgram(folder: string, program: string): void {
   renameSync(temporary, path)
 }
 
-/** The image is built from the program beside it: there are no sources here. */
+/** The same image from the program beside it: there are no sources here. */
 export function fromProgram(dockerfile: string): string {
-  const changed = dockerfile.replace('ARG BINARY=built', 'ARG BINARY=copied')
-  if (changed === dockerfile) throw new Error('the Dockerfile has no stage to choose')
-  return changed
+  const stages = dockerfile.split(/^(?=FROM )/m)
+  const at = stages.findIndex((stage) => /^FROM \S+ AS binary$/m.test(stage))
+  if (at < 0) throw new Error('the Dockerfile has no stage that makes the binary')
+  const [, comment = ''] = /\n((?:#.*\n)*)$/.exec(stages[at] ?? '') ?? []
+  return stages.with(at, `FROM scratch AS binary\nCOPY relais /relais\n\n${comment}`).join('')
 }
