@@ -60,7 +60,8 @@ describe('compose.yml', () => {
 
   test('nothing waits for Relais, and everything for the preparation', () => {
     for (const [name, { depends_on: needs }] of services) {
-      const wanted = name === 'init' ? {} : { init: { condition: 'service_completed_successfully' } }
+      const wanted =
+        name === 'init' ? {} : { init: { condition: 'service_completed_successfully' } }
       expect(needs).toEqual(wanted)
     }
   })
@@ -88,7 +89,9 @@ describe('compose.yml', () => {
   })
 
   test('images of Relais and of the repository are one version', () => {
-    const images = services.map(([, { image }]) => image).filter((image) => /^relais:/.test(image))
+    const images = services
+      .map(([, { image }]) => image)
+      .filter((image) => image.startsWith('relais:'))
     expect(new Set(images)).toEqual(new Set([`relais:${version}`]))
     expect(read('Dockerfile')).toContain(`org.opencontainers.image.version="${version}"`)
     expect(read('deploy/kubernetes/statefulset.yml')).toContain(`image: relais:${version}`)
@@ -129,7 +132,9 @@ describe('the program in its containers', () => {
   })
 
   test('is called by commands that exist', () => {
-    const calls = services.map(([, { command }]) => command).filter((words) => words?.[0] === 'stack')
+    const calls = services
+      .map(([, { command }]) => command)
+      .filter((words) => words?.[0] === 'stack')
     expect(calls.length).toBe(1)
     const command = commands.find(({ name }) => name === calls[0].slice(0, 2).join(' '))!
     const flags = calls[0].filter((word: string) => word.startsWith('--'))
@@ -140,7 +145,9 @@ describe('the program in its containers', () => {
 describe('Grafana', () => {
   const { datasources } = yaml('compose/grafana/provisioning/datasources/relais.yml')
   const [provider] = yaml('compose/grafana/provisioning/dashboards/relais.yml').providers
-  const dashboards = Object.entries(stackFiles).filter(([path]) => /^dashboards\/\w+\.json$/.test(path))
+  const dashboards = Object.entries(stackFiles).filter(([path]) =>
+    /^dashboards\/\w+\.json$/.test(path),
+  )
 
   test('computes rates from the interval at which Prometheus scrapes', () => {
     const { global } = yaml('compose/prometheus/prometheus.yml')
@@ -161,7 +168,8 @@ describe('Grafana', () => {
     expect(mount).toBe(`../dashboards:${provider.options.path}:ro`)
     const uids = dashboards.map(([, json]) => (JSON.parse(json) as { uid: string }).uid)
     expect(new Set(uids).size).toBe(uids.length)
-    const home: string = compose.services.grafana.environment.GF_DASHBOARDS_DEFAULT_HOME_DASHBOARD_PATH
+    const home: string =
+      compose.services.grafana.environment.GF_DASHBOARDS_DEFAULT_HOME_DASHBOARD_PATH
     expect(existsSync(join(root, 'dashboards', home.split('/').at(-1)!))).toBe(true)
   })
 })
@@ -181,7 +189,9 @@ test('Prometheus scrapes each service of the stack at a port that it listens on'
 describe('the configuration of Alertmanager', () => {
   const source = read('compose/alertmanager/alertmanager.yml')
   const kinds = (filled: string[]): Record<string, string[]> => {
-    const { text } = effectiveConfiguration(source, (path) => filled.includes(path.split('/').at(-1)!))
+    const { text } = effectiveConfiguration(source, (path) =>
+      filled.includes(path.split('/').at(-1)!),
+    )
     const { receivers } = Bun.YAML.parse(text) as { receivers: { name: string }[] }
     return Object.fromEntries(receivers.map(({ name, ...rest }) => [name, Object.keys(rest)]))
   }
@@ -208,7 +218,8 @@ describe('the configuration of Alertmanager', () => {
   })
 
   test('a receiver that somebody added stays as it is', () => {
-    const own = 'receivers: [{name: a, webhook_configs: [{url: "http://x"}]}, {name: b, slack_configs: [{api_url: "http://y"}]}]'
+    const own =
+      'receivers: [{name: a, webhook_configs: [{url: "http://x"}]}, {name: b, slack_configs: [{api_url: "http://y"}]}]'
     const { text, on, off } = effectiveConfiguration(own, () => false)
     expect(Bun.YAML.parse(text)).toEqual(Bun.YAML.parse(own))
     expect({ on, off }).toEqual({ on: ['Slack'], off: [] })
@@ -275,8 +286,16 @@ describe('export', () => {
 
   test('writes, finds the same again, renews an older version, never an edited file', () => {
     const x = join(folder, 'x')
-    expect(exportFiles(x, files, false)).toEqual({ written: ['a/b.yml', 'c'], same: [], edited: [] })
-    expect(exportFiles(x, files, false)).toEqual({ written: [], same: ['a/b.yml', 'c'], edited: [] })
+    expect(exportFiles(x, files, false)).toEqual({
+      written: ['a/b.yml', 'c'],
+      same: [],
+      edited: [],
+    })
+    expect(exportFiles(x, files, false)).toEqual({
+      written: [],
+      same: ['a/b.yml', 'c'],
+      edited: [],
+    })
     const newer = { 'a/b.yml': 'one, newer\n', c: 'two, newer\n' }
     writeFileSync(at('c'), 'mine\n')
     const refused = exportFiles(x, newer, false)
@@ -313,4 +332,49 @@ test('the image needs no file that is kept out of its build', () => {
   const missing = needed.filter((path) => !allowed.includes(path.split('/')[0]!))
   expect(missing).toEqual([])
   expect(read('.dockerignore')).toContain('\ncompose/secrets\n')
+})
+
+describe.each(['compose', 'vm', 'kubernetes'])('docs/%s.md', (page) => {
+  const text = read(`docs/${page}.md`)
+  const code = [...text.matchAll(/```sh\n([\s\S]*?)```/g)]
+    .map((m) => m[1]!)
+    .join('\n')
+    .replaceAll('-n relais ', '')
+
+  test('calls commands and options that exist', () => {
+    const names = commands.map(({ name }) => name)
+    const calls = [
+      ...code.matchAll(/(?<![\w./-])relais (?!relais)((?:[a-z]+ )?[a-z]+)\b([^\n|;&)]*)/g),
+    ]
+      .map(([, words = '', rest = '']) => ({ words, rest }))
+      .filter(({ words }) => names.some((name) => name.split(' ')[0] === words.split(' ')[0]))
+    expect(calls.length).toBeGreaterThan(1)
+    for (const { words, rest } of calls) {
+      const [first = ''] = words.split(' ')
+      const command = commands.find(({ name }) => name === words || name === first)
+      const flags = [...rest.matchAll(/ --([a-z-]+)/g)].map((m) => m[1]!)
+      expect([words, flags.filter((flag) => !(flag in (command?.options ?? {})))]).toEqual([
+        words,
+        [],
+      ])
+    }
+  })
+
+  test('names files, services and variables that are there', () => {
+    const paths = [...text.matchAll(/(?:compose|deploy|dashboards)\/[\w./-]+\.\w+/g)].map(
+      ([path]) => path,
+    )
+    expect(paths.filter((path) => !existsSync(join(root, path)))).toEqual([])
+    const called = [
+      ...text.matchAll(/docker compose (?:exec|logs|stop|start|restart|run --rm) (\w+)/g),
+    ].map((m) => m[1]!)
+    expect(called.filter((name) => !(name in compose.services))).toEqual([])
+    const client = ['RELAIS_URL', 'RELAIS_TOKEN']
+    const shown = [...text.matchAll(/\b(?:RELAIS_[A-Z_]+|[A-Z]+_HTTP_PORT|[A-Z_]+_FILE)\b/g)]
+    const unknown = shown
+      .map(([name]) => name)
+      .filter((name) => !knownVariables.has(name) && !client.includes(name))
+      .filter((name) => !read('compose/compose.yml').includes(`\${${name}:-`))
+    expect(unknown.filter((name) => page !== 'kubernetes' || name !== 'RELAIS_PORT')).toEqual([])
+  })
 })

@@ -18,7 +18,9 @@ export function stackPaths(): string[] {
         .filter((path) => statSync(join(root, path)).isFile()),
     )
   const above = topFiles.filter((name) => existsSync(join(root, name)))
-  return [...within.filter((path) => !left.test(path)), ...above].sort()
+  const paths = [...within.filter((path) => !left.test(path)), ...above]
+  // As the formatter sorts imports.
+  return paths.sort((a, b) => (a.toLowerCase() < b.toLowerCase() ? -1 : 1))
 }
 
 /** Text of the module. */
@@ -33,7 +35,7 @@ export function stackModule(): string {
     '',
     '/** Types of JSON files would be those of their content; each of these is text. */',
     'const texts: Record<string, unknown> = {',
-    ...paths.map((path, at) => `  '${path}': f${at},`),
+    ...paths.map((path, at) => `  ${/^\w+$/.test(path) ? path : `'${path}'`}: f${at},`),
     '}',
     '',
     'export const stackFiles = texts as Readonly<Record<string, string>>',

@@ -22,7 +22,10 @@ export const healthcheck: Command = {
   usage: '',
   summary: 'ask the server on this machine whether it is alive',
   options: {
-    ready: { type: 'boolean', help: 'ask whether it is ready: models loaded, database and storage' },
+    ready: {
+      type: 'boolean',
+      help: 'ask whether it is ready: models loaded, database and storage',
+    },
     url: { type: 'string', value: 'URL', help: 'server; else as RELAIS_HOST and RELAIS_PORT say' },
   },
   example: 'relais healthcheck --ready && echo ready',
@@ -33,7 +36,10 @@ export const healthcheck: Command = {
     try {
       response = await fetch(`${url}${path}`, { signal: AbortSignal.timeout(patience) })
     } catch {
-      throw new CommandError(`no answer from ${url}`, 'Is it running? Start it with `relais serve`.')
+      throw new CommandError(
+        `no answer from ${url}`,
+        'Is it running? Start it with `relais serve`.',
+      )
     }
     const { status } = (await response.json().catch(() => ({}))) as { status?: string }
     output.line(status ?? `status ${response.status}`)

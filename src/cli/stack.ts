@@ -2,8 +2,8 @@
 import { chmodSync, existsSync, mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 
-import { randomHex } from '../core/ids.ts'
 import { longestLife } from '../auth/tokens.ts'
+import { randomHex } from '../core/ids.ts'
 import { isCompiled } from '../inference/spawn.ts'
 import { type Foundation, localContext } from '../parts.ts'
 import { effectiveConfiguration } from '../stack/alertmanager.ts'
@@ -22,7 +22,10 @@ export const stackExport: Command = {
   run: (args, output) => {
     const [folder] = args.words as [string]
     if (!isCompiled) {
-      throw new CommandError('only the binary can be exported', '`bun run build` makes dist/relais.')
+      throw new CommandError(
+        'only the binary can be exported',
+        '`bun run build` makes dist/relais.',
+      )
     }
     const files = { ...stackFiles, Dockerfile: fromProgram(stackFiles['Dockerfile'] ?? '') }
     const { written, same, edited } = exportFiles(folder, files, args.flag('force'))
@@ -34,7 +37,9 @@ export const stackExport: Command = {
       )
     }
     exportProgram(folder, process.execPath)
-    output.line(`wrote ${written.length} files and the binary to ${folder}, ${same.length} were there`)
+    output.line(
+      `wrote ${written.length} files and the binary to ${folder}, ${same.length} were there`,
+    )
     output.note(`Next: cd ${join(folder, 'compose')} && docker compose up -d --build`)
     output.note('Then: docker compose exec grafana cat /run/relais/admin_password')
     output.note('      is the password of `admin` at http://localhost:3000')
@@ -121,13 +126,21 @@ export const stackInit: Command = {
   usage: '',
   summary: 'make what the services of the compose stack need; again and again does no harm',
   options: {
-    data: { type: 'string', value: 'DIR', help: 'data folder of the server [/var/lib/relais/data]' },
+    data: {
+      type: 'string',
+      value: 'DIR',
+      help: 'data folder of the server [/var/lib/relais/data]',
+    },
     share: {
       type: 'string',
       value: 'DIR',
       help: 'where prometheus/, alertmanager/ and grafana/ get theirs [/var/lib/relais/share]',
     },
-    alertmanager: { type: 'string', value: 'FILE', help: "Alertmanager's configuration, edited by you" },
+    alertmanager: {
+      type: 'string',
+      value: 'FILE',
+      help: "Alertmanager's configuration, edited by you",
+    },
   },
   example: 'docker compose run --rm init',
   run: async (args, output) => {
@@ -146,7 +159,10 @@ export const stackInit: Command = {
       output.line(`alerts go to: ${made.on.join(', ') || 'nobody yet'}`)
       if (made.off.length > 0) output.line(`off, their secret is empty: ${made.off.join(', ')}`)
     } catch (error) {
-      throw new CommandError(`${source}: ${(error as Error).message}`, 'Correct it, then run again.')
+      throw new CommandError(
+        `${source}: ${(error as Error).message}`,
+        'Correct it, then run again.',
+      )
     }
     return 0
   },

@@ -1,6 +1,14 @@
 // What a container of the stack calls, by the binary: export, preparation, health check.
 import { afterAll, beforeAll, describe, expect, test } from 'bun:test'
-import { chmodSync, existsSync, mkdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
+import {
+  chmodSync,
+  existsSync,
+  mkdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs'
 import { join } from 'node:path'
 
 import { stackFiles } from '../../src/stack/files.ts'
@@ -42,7 +50,11 @@ describe('relais healthcheck', () => {
   })
 
   test('is 1 where the answer never comes, and where it is a refusal', async () => {
-    const silent = Bun.serve({ port: 0, idleTimeout: 0, fetch: () => new Promise<Response>(() => {}) })
+    const silent = Bun.serve({
+      port: 0,
+      idleTimeout: 0,
+      fetch: () => new Promise<Response>(() => {}),
+    })
     const broken = Bun.serve({
       port: 0,
       fetch: () => Response.json({ status: 'failed' }, { status: 503 }),
@@ -87,7 +99,10 @@ describe('relais stack export', () => {
 describe('relais stack init', () => {
   const folder = temporary()
   const secrets = join(folder, 'secrets')
-  const [slack, pager] = [join(secrets, 'slack_webhook_url'), join(secrets, 'pagerduty_routing_key')]
+  const [slack, pager] = [
+    join(secrets, 'slack_webhook_url'),
+    join(secrets, 'pagerduty_routing_key'),
+  ]
   const source = join(folder, 'alertmanager.yml')
   const share = join(folder, 'share')
   const shared = (path: string): string => readFileSync(join(share, path), 'utf8')
@@ -153,7 +168,9 @@ describe('relais stack init', () => {
   test('turns on what has a secret, and says when it cannot read one', async () => {
     const data = join(folder, 'data')
     writeFileSync(slack, 'https://hooks.example/x\n')
-    expect((await init(data)).out).toContain('alerts go to: Slack\noff, their secret is empty: PagerDuty')
+    expect((await init(data)).out).toContain(
+      'alerts go to: Slack\noff, their secret is empty: PagerDuty',
+    )
     expect(shared('alertmanager/alertmanager.yml')).toContain('slack_configs')
     chmodSync(slack, 0)
     const { code, err, out } = await init(data)

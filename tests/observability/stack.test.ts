@@ -1,7 +1,15 @@
 // The stack's files before the programs that read them, or the loaders of those: compose, Alloy,
 // Prometheus, Alertmanager, Kubernetes, systemd.
 import { afterAll, describe, expect, test } from 'bun:test'
-import { cpSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import {
+  cpSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 
@@ -40,70 +48,80 @@ function runs(command: readonly string[], env?: Record<string, string>): string 
 
 const check = goProgram(join(import.meta.dir, 'stack-check'))
 
-describe.skipIf(check === null)('compose.yml, by the loader of Docker Compose', () => {
-  const load = (path: string, env?: Record<string, string>): any =>
-    JSON.parse(runs([check!, 'compose', path], env))
+// tests/stack.test.ts looks at the same files without it.
+if (check !== null)
+  describe('by the loaders of Docker Compose and Alloy,', () => {
+    const load = (path: string, env?: Record<string, string>): any =>
+      JSON.parse(runs([check, 'compose', path], env))
 
-  test('is a project of seven services with all profiles, and Relais alone without', () => {
-    const all = load(at('compose/compose.yml'))
-    expect(Object.keys(all.services)).toEqual(
-      ['alertmanager', 'alloy', 'grafana', 'init', 'loki', 'prometheus', 'relais'],
-    )
-    const alone = load(at('compose/compose.yml'), { COMPOSE_PROFILES: '' })
-    expect(Object.keys(alone.services)).toEqual(['init', 'relais'])
-  })
-
-  test('mounts files that are there, and builds from a folder with a Dockerfile', () => {
-    const { services, secrets } = load(at('compose/compose.yml'))
-    const binds = Object.values<any>(services).flatMap(({ volumes }) =>
-      volumes.filter(({ type }: any) => type === 'bind').map(({ source }: any) => source),
-    )
-    expect(binds.length).toBeGreaterThan(5)
-    for (const source of binds) expect(readdirSync(source).length).toBeGreaterThan(0)
-    for (const { file } of Object.values<any>(secrets)) expect(readFileSync(file).length).toBe(0)
-    const { context, dockerfile } = services.relais.build
-    expect(readFileSync(join(context, dockerfile), 'utf8')).toBe(read('Dockerfile'))
-  })
-
-  test('is the same project after an export', () => {
-    const exported = join(folder, 'exported')
-    exportFiles(exported, stackFiles, false)
-    const here = JSON.stringify(load(at('compose/compose.yml'))).replaceAll(root, '')
-    const there = JSON.stringify(load(join(exported, 'compose/compose.yml')))
-    expect(there.replaceAll(exported, '')).toBe(here)
-  })
-
-  test('takes ports, limits and secrets from the environment', () => {
-    const { services, secrets } = load(at('compose/compose.yml'), {
-      RELAIS_HTTP_PORT: '9999',
-      RELAIS_MEM_LIMIT: '4g',
-      SLACK_WEBHOOK_URL_FILE: '/etc/relais/slack',
+    test('compose.yml is a project of seven services with all profiles, and Relais alone without', () => {
+      const all = load(at('compose/compose.yml'))
+      expect(Object.keys(all.services)).toEqual([
+        'alertmanager',
+        'alloy',
+        'grafana',
+        'init',
+        'loki',
+        'prometheus',
+        'relais',
+      ])
+      const alone = load(at('compose/compose.yml'), { COMPOSE_PROFILES: '' })
+      expect(Object.keys(alone.services)).toEqual(['init', 'relais'])
     })
-    expect(services.relais.ports[0]).toMatchObject({ host_ip: '127.0.0.1', published: '9999' })
-    expect(services.relais.mem_limit).toBe(String(4 * 1024 ** 3))
-    expect(secrets.slack_webhook_url.file).toBe('/etc/relais/slack')
-  })
 
-  test('a fault is found: an unknown key, a volume that is not declared', () => {
-    const text = read('compose/compose.yml')
-    for (const wrong of [
-      text.replace('mem_limit: 512m', 'memory_limit: 512m'),
-      text.replace('- loki_data:/loki', '- lokidata:/loki'),
-    ]) {
-      const path = join(folder, 'compose.yml')
-      writeFileSync(path, wrong)
-      const { code, words } = run([check!, 'compose', path], { COMPOSE_PROFILES: 'monitoring,logs' })
-      expect([code, words]).toEqual([1, expect.stringMatching(/memory_limit|lokidata/)])
-    }
-  })
+    test('compose.yml mounts files that are there, and builds from a folder with a Dockerfile', () => {
+      const { services, secrets } = load(at('compose/compose.yml'))
+      const binds = Object.values<any>(services).flatMap(({ volumes }) =>
+        volumes.filter(({ type }: any) => type === 'bind').map(({ source }: any) => source),
+      )
+      expect(binds.length).toBeGreaterThan(5)
+      for (const source of binds) expect(readdirSync(source).length).toBeGreaterThan(0)
+      for (const { file } of Object.values<any>(secrets)) expect(readFileSync(file).length).toBe(0)
+      const { context, dockerfile } = services.relais.build
+      expect(readFileSync(join(context, dockerfile), 'utf8')).toBe(read('Dockerfile'))
+    })
 
-  test('config.alloy, by the parser of Alloy, formatted as `alloy fmt` would', () => {
-    runs([check!, 'alloy', at('compose/alloy/config.alloy')])
-    const path = join(folder, 'config.alloy')
-    writeFileSync(path, read('compose/alloy/config.alloy').replace('forward_to', 'forward_to ='))
-    expect(run([check!, 'alloy', path]).code).toBe(1)
+    test('compose.yml is the same project after an export', () => {
+      const exported = join(folder, 'exported')
+      exportFiles(exported, stackFiles, false)
+      const here = JSON.stringify(load(at('compose/compose.yml'))).replaceAll(root, '')
+      const there = JSON.stringify(load(join(exported, 'compose/compose.yml')))
+      expect(there.replaceAll(exported, '')).toBe(here)
+    })
+
+    test('compose.yml takes ports, limits and secrets from the environment', () => {
+      const { services, secrets } = load(at('compose/compose.yml'), {
+        RELAIS_HTTP_PORT: '9999',
+        RELAIS_MEM_LIMIT: '4g',
+        SLACK_WEBHOOK_URL_FILE: '/etc/relais/slack',
+      })
+      expect(services.relais.ports[0]).toMatchObject({ host_ip: '127.0.0.1', published: '9999' })
+      expect(services.relais.mem_limit).toBe(String(4 * 1024 ** 3))
+      expect(secrets.slack_webhook_url.file).toBe('/etc/relais/slack')
+    })
+
+    test('a fault of compose.yml is found: an unknown key, a volume that is not declared', () => {
+      const text = read('compose/compose.yml')
+      for (const wrong of [
+        text.replace('mem_limit: 512m', 'memory_limit: 512m'),
+        text.replace('- loki_data:/loki', '- lokidata:/loki'),
+      ]) {
+        const path = join(folder, 'compose.yml')
+        writeFileSync(path, wrong)
+        const { code, words } = run([check, 'compose', path], {
+          COMPOSE_PROFILES: 'monitoring,logs',
+        })
+        expect([code, words]).toEqual([1, expect.stringMatching(/memory_limit|lokidata/)])
+      }
+    })
+
+    test('config.alloy is sound, and formatted as `alloy fmt` would', () => {
+      runs([check, 'alloy', at('compose/alloy/config.alloy')])
+      const path = join(folder, 'config.alloy')
+      writeFileSync(path, read('compose/alloy/config.alloy').replace('forward_to', 'forward_to ='))
+      expect(run([check, 'alloy', path]).code).toBe(1)
+    })
   })
-})
 
 test('prometheus.yml and its rules, by promtool', () => {
   const { promtool } = monitoringTools()
@@ -140,7 +158,10 @@ describe('alertmanager.yml, by amtool', () => {
     for (const off of [[], ['slack'], ['pagerduty'], ['slack', 'pagerduty']]) {
       const isFilled = (secret: string): boolean => !off.some((name) => secret.includes(name))
       const effective = join(folder, 'alertmanager.yml')
-      writeFileSync(effective, effectiveConfiguration(read('compose/alertmanager/alertmanager.yml'), isFilled).text)
+      writeFileSync(
+        effective,
+        effectiveConfiguration(read('compose/alertmanager/alertmanager.yml'), isFilled).text,
+      )
       expect(runs([amtool, 'check-config', effective])).toContain('3 receivers')
     }
   })
@@ -180,18 +201,24 @@ describe('Kubernetes', () => {
     at(`deploy/kubernetes/${name}`),
   )
 
-  test.each(['1.28', '1.37'])('%s: manifests fit its schema, strictly', async (release) => {
-    const python = await pythonWith(join(import.meta.dir, 'kubernetes/requirements.txt'))
-    const tool = join(python, '../kubernetes-validate')
-    runs([tool, '--strict', '--kubernetes-version', release, ...files])
-    const wrong = join(folder, 'statefulset.yml')
-    writeFileSync(wrong, readFileSync(files[0]!, 'utf8').replace('replicas:', 'replica:'))
-    expect(run([tool, '--strict', '--kubernetes-version', release, wrong]).code).not.toBe(0)
-  }, 120_000)
+  test.each(['1.28', '1.37'])(
+    '%s: manifests fit its schema, strictly',
+    async (release) => {
+      const python = await pythonWith(join(import.meta.dir, 'kubernetes/requirements.txt'))
+      const tool = join(python, '../kubernetes-validate')
+      runs([tool, '--strict', '--kubernetes-version', release, ...files])
+      const wrong = join(folder, 'statefulset.yml')
+      writeFileSync(wrong, readFileSync(files[0]!, 'utf8').replace('replicas:', 'replica:'))
+      expect(run([tool, '--strict', '--kubernetes-version', release, wrong]).code).not.toBe(0)
+    },
+    120_000,
+  )
 
   test('no manifest was left out', () => {
     const names = readdirSync(at('deploy/kubernetes')).filter((name) => name.endsWith('.yml'))
-    expect(names.map((name) => at(`deploy/kubernetes/${name}`)).toSorted()).toEqual(files.toSorted())
+    expect(names.map((name) => at(`deploy/kubernetes/${name}`)).toSorted()).toEqual(
+      files.toSorted(),
+    )
   })
 })
 

@@ -1,4 +1,4 @@
-// Small Go programs of the tests, built once by the Go that is there.
+// Small Go programs of the tests, built by the Go that is there; no package of Debian 12 is new enough.
 import { mkdirSync } from 'node:fs'
 import { join } from 'node:path'
 
