@@ -53,7 +53,8 @@ function inputs(): string[] {
     readdirSync(join(root, folder), { recursive: true }).map((name) => join(folder, String(name))),
   )
   const sources = under.filter((name) => !name.endsWith('.test.ts'))
-  return [...sources, 'package.json', 'bun.lock', 'Dockerfile'].map((name) => join(root, name))
+  const single = ['package.json', 'bun.lock', 'Dockerfile', '.dockerignore']
+  return [...sources, ...single].map((name) => join(root, name))
 }
 
 function isFresh(outfile: string): boolean {

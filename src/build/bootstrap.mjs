@@ -1,5 +1,6 @@
-// What `npm run demo`, `npm run build` and `npm test` call: finds or installs the pinned Bun and the packages, then
-// runs the script with it. Plain Node without packages, so that a fresh clone needs nothing else.
+// What `npm run demo`, `npm run build` and `npm test` call: finds or installs the pinned Bun and the
+// packages, then runs the script with it. Plain Node without packages, so that a fresh clone needs
+// nothing else.
 import { spawn, spawnSync } from 'node:child_process'
 import { createHash } from 'node:crypto'
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'

@@ -28,7 +28,7 @@ export const healthcheck: Command = {
     },
     url: { type: 'string', value: 'URL', help: 'server; else as RELAIS_HOST and RELAIS_PORT say' },
   },
-  example: 'relais healthcheck --ready && echo ready',
+  example: 'relais healthcheck --ready',
   run: async (args, output, env) => {
     const url = (args.text('url') ?? localUrl(env)).replace(/\/+$/, '')
     const path = args.flag('ready') ? '/health/ready' : '/health/live'

@@ -142,7 +142,8 @@ export const stackInit: Command = {
       help: "Alertmanager's configuration, edited by you",
     },
   },
-  example: 'docker compose run --rm init',
+  example:
+    'relais stack init --data ./relais-data --share ./share --alertmanager ./alertmanager.yml',
   run: async (args, output) => {
     const data = args.text('data') ?? '/var/lib/relais/data'
     const shared = args.text('share') ?? '/var/lib/relais/share'
