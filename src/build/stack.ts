@@ -18,9 +18,8 @@ export function stackPaths(): string[] {
         .filter((path) => statSync(join(root, path)).isFile()),
     )
   const above = topFiles.filter((name) => existsSync(join(root, name)))
-  const paths = [...within.filter((path) => !left.test(path)), ...above]
-  // As the formatter sorts imports.
-  return paths.sort((a, b) => (a.toLowerCase() < b.toLowerCase() ? -1 : 1))
+  const shown = [...within.filter((path) => !left.test(path)), ...above]
+  return shown.toSorted((a, b) => (a.toLowerCase() < b.toLowerCase() ? -1 : 1))
 }
 
 /** Text of the module. */
