@@ -281,30 +281,34 @@ describe('Kubernetes', () => {
 })
 
 describe('export', () => {
-  const files = { 'a/b.yml': 'one\n', c: 'two\n' }
+  const files = { 'compose/compose.yml': 'one\n', c: 'two\n' }
   const at = (path: string): string => join(folder, 'x', path)
 
   test('writes, finds the same again, renews an older version, never an edited file', () => {
     const x = join(folder, 'x')
     expect(exportFiles(x, files, false)).toEqual({
-      written: ['a/b.yml', 'c'],
+      written: ['compose/compose.yml', 'c'],
       same: [],
       edited: [],
     })
     expect(exportFiles(x, files, false)).toEqual({
       written: [],
-      same: ['a/b.yml', 'c'],
+      same: ['compose/compose.yml', 'c'],
       edited: [],
     })
-    const newer = { 'a/b.yml': 'one, newer\n', c: 'two, newer\n' }
+    const newer = { 'compose/compose.yml': 'one, newer\n', c: 'two, newer\n' }
     writeFileSync(at('c'), 'mine\n')
     const refused = exportFiles(x, newer, false)
     expect(refused).toEqual({ written: [], same: [], edited: ['c'] })
-    expect(readFileSync(at('a/b.yml'), 'utf8')).toBe('one\n')
+    expect(readFileSync(at('compose/compose.yml'), 'utf8')).toBe('one\n')
     writeFileSync(at('c'), 'two\n')
-    expect(exportFiles(x, newer, false).written).toEqual(['a/b.yml', 'c'])
+    expect(exportFiles(x, newer, false).written).toEqual(['compose/compose.yml', 'c'])
     writeFileSync(at('c'), 'mine\n')
-    expect(exportFiles(x, newer, true)).toEqual({ written: ['c'], same: ['a/b.yml'], edited: [] })
+    expect(exportFiles(x, newer, true)).toEqual({
+      written: ['c'],
+      same: ['compose/compose.yml'],
+      edited: [],
+    })
     expect(readFileSync(at('c'), 'utf8')).toBe('two, newer\n')
   })
 

@@ -62,11 +62,12 @@ export function exportFiles(
   }
   if (result.edited.length > 0) return { ...result, written: [] }
   for (const path of result.written) write(join(folder, path), files[path] ?? '')
-  for (const path of placeholders) {
+  for (const path of 'compose/compose.yml' in files ? placeholders : []) {
     if (!existsSync(join(folder, path))) write(join(folder, path), '')
   }
   const hashes = Object.entries(files).map(([path, text]) => [path, sha256(text)])
-  write(join(folder, record), `${JSON.stringify(Object.fromEntries(hashes), null, 2)}\n`)
+  const all = { ...before, ...Object.fromEntries(hashes) }
+  write(join(folder, record), `${JSON.stringify(all, null, 2)}\n`)
   return result
 }
 
