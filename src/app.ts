@@ -35,6 +35,7 @@ import { promotionRoutes } from './promotion/routes.ts'
 import { BlobKeeper } from './registry/blobs.ts'
 import { registryRoutes } from './registry/routes.ts'
 import { scoreDoor } from './scoring/routes.ts'
+import { stackRoutes } from './stack/routes.ts'
 import { openFileStorage } from './storage/fs.ts'
 import { lockFile } from './storage/lock.ts'
 import { createLog, type Level, type Log } from './telemetry/log.ts'
@@ -176,6 +177,7 @@ function nativeRoutes(parts: Parts, guard: ReturnType<typeof makeGuard>) {
     .use(promotionRoutes({ ...parts, guard }))
     .use(importRoutes({ ...parts, guard }))
     .use(upkeepRoutes(upkeep))
+    .use(stackRoutes(guard))
     .use(
       healthRoutes(guard, {
         report: () => healthReport(parts),

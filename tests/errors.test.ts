@@ -76,6 +76,7 @@ const table: Row[] = [
   ['stage.empty', 'POST', '/v1/models/m/labels/Staging:predict', { instances: [[1, 2]] }],
   ['stage.empty', 'GET', `${m}/versions/Staging`],
   ['alias.not-found', 'DELETE', `${m}/aliases/nope`],
+  ['dashboard.not-found', 'GET', '/api/v1/dashboards/nope'],
   ['token.not-found', 'DELETE', '/api/v1/tokens/nope'],
   ['request.invalid', 'POST', '/api/v1/models', {}],
   ['request.invalid', 'POST', '/api/v1/models', [secret]],

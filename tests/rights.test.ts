@@ -263,6 +263,10 @@ const probes: Probe[] = [
     route: `${native}/aliases/:alias`,
   }),
   probe('metrics:read', 'GET', '/metrics', 200),
+  probe('metrics:read', 'GET', '/api/v1/dashboards', 200),
+  probe('metrics:read', 'GET', '/api/v1/dashboards/service', 200, {
+    route: '/api/v1/dashboards/:name',
+  }),
   probe('audit:read', 'GET', '/api/v1/audit', 200),
   probe('audit:read', 'GET', '/api/v1/audit/verify', 200),
   probe('tokens:manage', 'GET', '/api/v1/tokens', 200),

@@ -9,6 +9,7 @@ import {
   synopsisOf,
   UsageError,
 } from './command.ts'
+import { dashboardsExport } from './dashboards.ts'
 import { healthcheck } from './healthcheck.ts'
 import { importMlflow } from './import.ts'
 import { audit, backup, doctor, restore, version } from './operation.ts'
@@ -38,6 +39,7 @@ export const commands: readonly Command[] = [
   doctor,
   backup,
   restore,
+  dashboardsExport,
   stackExport,
   stackInit,
   healthcheck,

@@ -18,6 +18,7 @@ export const faults = {
   'logged-model.not-found': [404, 'Logged model not found'],
   'tag.not-found': [404, 'Tag not found'],
   'token.not-found': [404, 'Token not found'],
+  'dashboard.not-found': [404, 'No such dashboard'],
   'artifact.not-found': [404, 'No such artifact'],
   'stage.empty': [404, 'The stage has no version'],
   'request.method': [405, 'Method not allowed'],

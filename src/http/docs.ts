@@ -102,7 +102,7 @@ const sections: readonly (readonly [name: string, what: string])[] = [
   ['models', 'Registered models and their aliases'],
   ['versions', 'Upload, download, promotion, rollback'],
   ['access', 'Tokens, signing keys, audit trail'],
-  ['operation', 'Backup, check-up, metrics'],
+  ['operation', 'Backup, check-up, metrics, dashboards'],
   ['health', 'For probes and load balancers'],
 ]
 

@@ -12,8 +12,11 @@ import { dirname, join } from 'node:path'
 
 import { sha256 } from '../core/ids.ts'
 
-/** Beside the files: path → hash of what was last written there. */
-const record = '.relais-stack.json'
+/**
+ * Beside the files: path → hash of what was last written there. It is JSON, but Grafana would take a file
+ * that says so for a dashboard.
+ */
+const record = '.relais-export'
 
 /** Compose mounts them, so they must be there; who fills one owns it. */
 const placeholders = ['compose/secrets/pagerduty_routing_key', 'compose/secrets/slack_webhook_url']

@@ -8,12 +8,18 @@ import f5 from '../../compose/grafana/provisioning/dashboards/relais.yml' with {
 import f6 from '../../compose/grafana/provisioning/datasources/relais.yml' with { type: 'text' }
 import f7 from '../../compose/loki/loki.yml' with { type: 'text' }
 import f8 from '../../compose/prometheus/prometheus.yml' with { type: 'text' }
-import f9 from '../../deploy/kubernetes/network-policy.yml' with { type: 'text' }
-import f10 from '../../deploy/kubernetes/optional/service-monitor.yml' with { type: 'text' }
-import f11 from '../../deploy/kubernetes/service.yml' with { type: 'text' }
-import f12 from '../../deploy/kubernetes/statefulset.yml' with { type: 'text' }
-import f13 from '../../deploy/systemd/relais.service' with { type: 'text' }
-import f14 from '../../Dockerfile' with { type: 'text' }
+import f9 from '../../dashboards/models.json' with { type: 'text' }
+import f10 from '../../dashboards/quality.json' with { type: 'text' }
+import f11 from '../../dashboards/registry.json' with { type: 'text' }
+import f12 from '../../dashboards/rules/alerts.yml' with { type: 'text' }
+import f13 from '../../dashboards/rules/burn-rate.yml' with { type: 'text' }
+import f14 from '../../dashboards/service.json' with { type: 'text' }
+import f15 from '../../deploy/kubernetes/network-policy.yml' with { type: 'text' }
+import f16 from '../../deploy/kubernetes/optional/service-monitor.yml' with { type: 'text' }
+import f17 from '../../deploy/kubernetes/service.yml' with { type: 'text' }
+import f18 from '../../deploy/kubernetes/statefulset.yml' with { type: 'text' }
+import f19 from '../../deploy/systemd/relais.service' with { type: 'text' }
+import f20 from '../../Dockerfile' with { type: 'text' }
 
 /** Types of JSON files would be those of their content; each of these is text. */
 const texts: Record<string, unknown> = {
@@ -26,12 +32,18 @@ const texts: Record<string, unknown> = {
   'compose/grafana/provisioning/datasources/relais.yml': f6,
   'compose/loki/loki.yml': f7,
   'compose/prometheus/prometheus.yml': f8,
-  'deploy/kubernetes/network-policy.yml': f9,
-  'deploy/kubernetes/optional/service-monitor.yml': f10,
-  'deploy/kubernetes/service.yml': f11,
-  'deploy/kubernetes/statefulset.yml': f12,
-  'deploy/systemd/relais.service': f13,
-  Dockerfile: f14,
+  'dashboards/models.json': f9,
+  'dashboards/quality.json': f10,
+  'dashboards/registry.json': f11,
+  'dashboards/rules/alerts.yml': f12,
+  'dashboards/rules/burn-rate.yml': f13,
+  'dashboards/service.json': f14,
+  'deploy/kubernetes/network-policy.yml': f15,
+  'deploy/kubernetes/optional/service-monitor.yml': f16,
+  'deploy/kubernetes/service.yml': f17,
+  'deploy/kubernetes/statefulset.yml': f18,
+  'deploy/systemd/relais.service': f19,
+  Dockerfile: f20,
 }
 
 export const stackFiles = texts as Readonly<Record<string, string>>
