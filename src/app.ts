@@ -35,11 +35,13 @@ import { promotionRoutes } from './promotion/routes.ts'
 import { BlobKeeper } from './registry/blobs.ts'
 import { registryRoutes } from './registry/routes.ts'
 import { scoreDoor } from './scoring/routes.ts'
+import { openLog, openTraces, watchSinks } from './sinks.ts'
 import { stackRoutes } from './stack/routes.ts'
 import { openFileStorage } from './storage/fs.ts'
 import { lockFile } from './storage/lock.ts'
-import { createLog, type Level, type Log } from './telemetry/log.ts'
+import type { Log } from './telemetry/log.ts'
 import type { Metrics } from './telemetry/metrics.ts'
+import type { Spans } from './telemetry/spans.ts'
 import { reportHealth } from './upkeep/health-report.ts'
 import { upkeepRoutes } from './upkeep/routes.ts'
 import { stableAfter, StartRecord } from './upkeep/start-record.ts'
@@ -67,6 +69,7 @@ export interface App {
 interface Parts extends Promotion {
   foundation: Foundation
   log: Log
+  spans: Spans | null
   record: StartRecord
   draining: boolean
 }
@@ -74,8 +77,10 @@ interface Parts extends Promotion {
 async function buildParts(config: Config, onFatal: (error: unknown) => void): Promise<Parts> {
   const { data } = config
   mkdirSync(data, { recursive: true, mode: 0o700 })
-  const log = createLog(config['log-level'] as Level, { service: 'relais', version })
-  const metrics = metricsFor(config, log)
+  const log = await openLog(config)
+  const spans = await openTraces(config, log)
+  const metrics = metricsFor(config)
+  watchSinks(log, spans, metrics)
   const foundation = await openFoundation(data, log, onFatal, databaseObserver(metrics))
   const { db, audit, access } = foundation
   await ensureAdminToken(foundation)
@@ -92,6 +97,7 @@ async function buildParts(config: Config, onFatal: (error: unknown) => void): Pr
     metrics,
     home,
     log,
+    spans,
     foundation,
     record,
     draining: false,
@@ -270,7 +276,7 @@ async function lockedParts(
 
 /** Puts the doors before the parts. */
 function mount(parts: Parts): Pick<App, 'server' | 'routes'> {
-  const { config, foundation, deployments, log, metrics } = parts
+  const { config, foundation, deployments, log, metrics, spans } = parts
   const maxBody = config['max-body']
   const timeout = config['predict-timeout']
   const isReady = (): boolean => readiness(healthReport(parts), config['strict-ready']).code === 200
@@ -295,6 +301,8 @@ function mount(parts: Parts): Pick<App, 'server' | 'routes'> {
     handle: withMethods(api),
     log,
     metrics,
+    logSample: config['log-sample'],
+    spans,
   })
   const all = [...api.routes, ...doors.flatMap((door) => door.routes)]
   return { server, routes: all.map(({ method, path }) => ({ method, path })) }
@@ -339,7 +347,7 @@ export async function createApp(config: Config, onFatal: (error: unknown) => voi
       await closeMetrics?.()
       await deployments.close()
       await closeFoundation(foundation)
-      await log.close()
+      await Promise.all([parts.spans?.close(), log.close()])
       unlock()
     },
   }

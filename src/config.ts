@@ -1,9 +1,10 @@
 // Every setting of the server, once: name, flag, environment variable, type, default, help.
 import { readFileSync } from 'node:fs'
-import { availableParallelism, totalmem } from 'node:os'
+import { availableParallelism, hostname, totalmem } from 'node:os'
 import { resolve } from 'node:path'
 
 import { parseModelUri } from './core/model-uri.ts'
+import { type OtelSettings, otelSettings } from './core/otel.ts'
 
 type Kind = 'text' | 'number' | 'duration' | 'bytes' | 'flag' | 'list'
 
@@ -21,6 +22,17 @@ export const settings = {
   port: { kind: 'number', fallback: '8080', help: 'port to listen on' },
   'metrics-listen': { kind: 'text', fallback: '', help: 'host:port that serves /metrics openly' },
   'log-level': { kind: 'text', fallback: 'info', help: 'debug, info, warn or error' },
+  'log-sample': { kind: 'number', fallback: '1', help: 'log one of so many good predictions' },
+  'log-file': { kind: 'text', fallback: '', help: 'write the log to this file, too' },
+  'log-file-size': { kind: 'bytes', fallback: '100MB', help: 'size at which a new file begins' },
+  'log-file-keep': { kind: 'number', fallback: '5', help: 'earlier log files that are kept' },
+  'loki-url': { kind: 'text', fallback: '', help: 'push the log to this Loki, too' },
+  'loki-auth-file': {
+    kind: 'text',
+    fallback: '',
+    help: 'file with user=, password=, token= or tenant= for Loki',
+  },
+  instance: { kind: 'text', fallback: '', help: 'name of this server in logs; default host name' },
   'max-model': { kind: 'bytes', fallback: '2GB', help: 'largest model file' },
   'max-body': { kind: 'bytes', fallback: '32MB', help: 'largest body of any other request' },
   'predict-timeout': { kind: 'duration', fallback: '10s', help: 'longest prediction' },
@@ -85,8 +97,13 @@ type ValueOf<K extends Kind> = K extends 'number' | 'duration' | 'bytes'
       ? string[]
       : string
 
+type Settings = { readonly [N in SettingName]: ValueOf<(typeof settings)[N]['kind']> }
+
 /** Durations in milliseconds, sizes in bytes. */
-export type Config = { readonly [N in SettingName]: ValueOf<(typeof settings)[N]['kind']> }
+export interface Config extends Settings {
+  /** Where traces go, as OpenTelemetry's own variables say; null: nowhere. */
+  readonly otel: OtelSettings | null
+}
 
 /** Thrown for a setting that does not exist or cannot be read; the text says what to write instead. */
 export class ConfigError extends Error {}
@@ -127,6 +144,26 @@ function demandObjectives(values: Record<string, unknown>): void {
   }
 }
 
+const leastLogFile = 65_536
+
+function demandLogSense(values: Record<string, unknown>): void {
+  if (Number(values['log-sample']) < 1) {
+    throw new ConfigError('log-sample: at least 1, which logs every prediction')
+  }
+  if (Number(values['log-file-size']) < leastLogFile) {
+    throw new ConfigError('log-file-size: at least 64KB')
+  }
+  const loki = String(values['loki-url'])
+  if (loki === '') return
+  const url = URL.canParse(loki) ? new URL(loki) : null
+  if (url?.protocol !== 'http:' && url?.protocol !== 'https:') {
+    throw new ConfigError(`loki-url: '${loki}' is no address; write for example http://loki:3100`)
+  }
+  if (url.username !== '' || url.password !== '') {
+    throw new ConfigError('loki-url: credentials belong into the file of loki-auth-file')
+  }
+}
+
 /** What the kind of a setting cannot tell. */
 function demandSense(values: Record<string, unknown>): void {
   if (!['debug', 'info', 'warn', 'error'].includes(String(values['log-level']))) {
@@ -138,6 +175,7 @@ function demandSense(values: Record<string, unknown>): void {
     throw new ConfigError('metrics-listen: host:port, for example 127.0.0.1:9100')
   }
   demandObjectives(values)
+  demandLogSense(values)
   const model = String(values['default-model'])
   if (model !== '' && !parseModelUri(model)) {
     throw new ConfigError(
@@ -198,9 +236,18 @@ export function loadConfig(
   demandSense(values)
   // Children run in another folder, so a relative path would lead them astray.
   values.data = resolve(String(values.data))
+  for (const name of ['log-file', 'loki-auth-file']) {
+    if (values[name] !== '') values[name] = resolve(String(values[name]))
+  }
+  // What lies there is private and backed up; a log is neither.
+  if (String(values['log-file']).startsWith(`${values.data}/`)) {
+    throw new ConfigError('log-file: not within the data folder')
+  }
+  values.instance ||= hostname()
+  values.otel = named('OTEL_EXPORTER_OTLP_ENDPOINT', () => otelSettings(env))
   if (values['engine-memory'] === 0) values['engine-memory'] = Math.floor(memoryLimit() / 2)
   if (values['engine-threads'] === 0) values['engine-threads'] = cpuQuota()
-  return values as Config
+  return values as unknown as Config
 }
 
 function readNumber(path: string): number {

@@ -5,19 +5,17 @@ import type { Db, DbObserver } from './db/db.ts'
 import { showFigures } from './registry/figures.ts'
 import type { Storage } from './storage/storage.ts'
 import { isRegistryAction } from './telemetry/catalogue.ts'
-import type { Log } from './telemetry/log.ts'
 import { createMetrics, type Metrics } from './telemetry/metrics.ts'
 import { commit, version } from './version.ts'
 
 /** The metrics of this server, with the objectives of its settings. */
-export function metricsFor(config: Config, log: Log): Metrics {
+export function metricsFor(config: Config): Metrics {
   const metrics = createMetrics({
     p50: config['sla-p50'] / 1000,
     p95: config['sla-p95'] / 1000,
     p99: config['sla-p99'] / 1000,
   })
   metrics.buildInfo.set({ version, commit, runtime: `bun ${Bun.version}` }, 1)
-  metrics.onScrape(() => metrics.logDropped.of({ sink: 'stdout' }).reach(log.dropped))
   return metrics
 }
 

@@ -264,7 +264,7 @@ const tampering: Record<string, (db: Database) => void> = {
 }
 
 describe('§16 verify finds, after a restart and for ever after:', () => {
-  const log = createLog('error', {}, { write: () => 0, flush: () => 0 })
+  const log = createLog('error', {}, { stdout: { write: () => 0, flush: () => 0 } })
   const head = (data: string): string => join(data, 'audit.head')
   const folders: string[] = []
   afterAll(() => {

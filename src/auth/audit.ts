@@ -9,6 +9,7 @@ import { placeholders, prepared } from '../db/prepared.ts'
 import { audit, type AuditRow, idempotency } from '../db/tables.ts'
 import type { Log } from '../telemetry/log.ts'
 import type { AuditHead } from './audit-head.ts'
+import { auditLine } from './audit-line.ts'
 
 export const firstHash = '0'.repeat(64)
 const foldWindow = 60_000
@@ -186,7 +187,7 @@ class AuditTrail implements Audit {
       await keepAnswer(tx, ctx, intent, made)
       return made
     })
-    if (row) await this.announce(row)
+    if (row) await this.announce(row, ctx)
     return result
   }
 
@@ -218,17 +219,16 @@ class AuditTrail implements Audit {
     await this.fold(true)
   }
 
-  private async announce(row: AuditRow): Promise<void> {
+  private async announce(row: AuditRow, ctx: Context): Promise<void> {
     await this.head.advance(row)
     for (const listener of this.listeners) listener(row.action, row.outcome)
-    const { seq, actor, action, object, outcome, count, requestId } = row
-    const what = { audit_seq: seq, user: actor, action, object, outcome, count }
-    this.log.write('info', `audit.${action}`, { log_type: 'audit', ...what, request_id: requestId })
+    const { event, ...members } = auditLine(row, ctx)
+    this.log.write('info', event, members)
   }
 
   private async refuse(ctx: Context, entry: Omit<Entry, 'outcome'>): Promise<void> {
     const full = { ...entry, outcome: 'denied' } as const
-    await this.announce(await this.db.tx((tx) => append(tx, ctx, full)))
+    await this.announce(await this.db.tx((tx) => append(tx, ctx, full)), ctx)
   }
 
   private async fold(all: boolean): Promise<void> {

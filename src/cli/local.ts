@@ -9,7 +9,7 @@ import { actAsOwner } from './owner.ts'
 export async function onFolder<T>(data: string, work: (f: Foundation) => Promise<T>): Promise<T> {
   mkdirSync(data, { recursive: true, mode: 0o700 })
   actAsOwner(data)
-  const log = createLog('error', {}, { write: () => 0, flush: () => 0 })
+  const log = createLog('error', {}, { stdout: { write: () => 0, flush: () => 0 } })
   const foundation = await openFoundation(data, log, () => undefined)
   try {
     return await work(foundation)

@@ -71,6 +71,7 @@ export const serve: Command = {
       if (error instanceof AlreadyRunningError) {
         throw new CommandError(error.message, 'Stop it first, or pass another --data.')
       }
+      if (error instanceof ConfigError) throw new UsageError(error.message)
       if (error instanceof NewerSchemaError) throw new CommandError(error.message)
       if ((error as { code?: string }).code === 'EADDRINUSE') {
         const listen = settled['metrics-listen']

@@ -3,7 +3,8 @@ import type { Context } from '../core/context.ts'
 import { Fault, tooLarge } from '../core/fault.ts'
 import { newId } from '../core/ids.ts'
 import type { Principal } from '../core/principal.ts'
-import { traceIdOf } from '../telemetry/trace.ts'
+import type { Run } from '../telemetry/spans.ts'
+import { type Parent, parentOf, spanIdOf, traceIdOf } from '../telemetry/trace.ts'
 
 /** Alert rules select by class, so it is declared with each route and never guessed from a path. */
 export type RouteClass = 'predict' | 'registry' | 'health' | 'stream'
@@ -27,6 +28,8 @@ export class Exchange implements Context {
   routeClass: RouteClass = 'registry'
   /** Further members of the log line, as JSON text that starts with a comma. */
   logged = ''
+  /** The run of the model, for its span. */
+  run: Run | null = null
   /** True when the answer carries the common headers already. */
   sealed = false
   /** The work that goes on behind an answer that has begun; it never fails. */
@@ -60,6 +63,16 @@ export class Exchange implements Context {
   get traceId(): string {
     this.trace ||= traceIdOf(this.request.headers.get('traceparent'), this.ownId)
     return this.trace
+  }
+
+  /** 16 hex digits; as unique as `ownId`, of which it is a part. */
+  get spanId(): string {
+    return spanIdOf(this.ownId)
+  }
+
+  /** The caller's span, if it sent a valid one. */
+  get parent(): Parent | null {
+    return parentOf(this.request.headers.get('traceparent'))
   }
 
   get ip(): string {

@@ -20,6 +20,8 @@ interface RouteSeries {
   duration: HistogramSeries
   /** Constant part of its log lines. */
   logHead: string
+  /** May lines be left out where the settings say so? Errors never are. */
+  sampled: boolean
 }
 
 const methodNumbers: Record<string, number> = {
@@ -74,6 +76,7 @@ export class HttpSeries {
       requests: this.counterOf(at),
       duration: this.histogramOf(at),
       logHead: this.log.accessHead(`"method":"${shown}","route":"${route}","status":${status}`),
+      sampled: routeClass === 'predict' && status < 300,
     }
     this.known.set(route, ofRoute.set(key, series))
     return series

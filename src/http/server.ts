@@ -6,6 +6,7 @@ import { Fault, toFault, tooLarge } from '../core/fault.ts'
 import type { Principal } from '../core/principal.ts'
 import type { Log } from '../telemetry/log.ts'
 import type { Metrics } from '../telemetry/metrics.ts'
+import { runOf, type Spans } from '../telemetry/spans.ts'
 import { isProbe, isPublic } from './guard.ts'
 import { problemResponse } from './problem.ts'
 import { demandPlain, Exchange, pathOf, readBody, remember, type RouteClass } from './request.ts'
@@ -35,6 +36,10 @@ export interface ServerOptions {
   handle: (request: Request) => Promise<Response> | Response
   log: Log
   metrics: Metrics
+  /** One of so many good predictions gets a line. */
+  logSample: number
+  /** Null: traces are not recorded. */
+  spans: Spans | null
 }
 
 const bodyMethods: ReadonlySet<string> = new Set(['POST', 'PUT', 'PATCH', 'DELETE'])
@@ -61,12 +66,18 @@ function inMilliseconds(micros: number): string {
   return `${Math.floor(micros / 1000)}.${thousandths[micros % 1000] as string}`
 }
 
+/** What joins the lines and spans of a request. */
+function idsOf({ requestId, traceId, spanId }: Exchange): Record<string, string> {
+  return { request_id: requestId, trace_id: traceId, span_id: spanId }
+}
+
 export class HttpServer {
   private readonly options: ServerOptions
   /** What each request is counted in. Public so that it can be measured. */
   readonly series: HttpSeries
   private server: Server<undefined> | null = null
   private inFlight = 0
+  private sampledOut = 0
   private draining = false
 
   constructor(options: ServerOptions) {
@@ -196,8 +207,13 @@ export class HttpServer {
   /** Logs a fault that is ours, once, with the cause that the caller is not shown. */
   private report(exchange: Exchange, fault: Fault): void {
     if (fault.status !== 500 && fault.status !== 507) return
-    const error = fault.cause ?? fault
-    this.options.log.write('error', 'request.failed', { request_id: exchange.requestId, error })
+    this.options.log.write('error', 'request.failed', {
+      ...idsOf(exchange),
+      method: exchange.request.method,
+      route: exchange.route,
+      status: fault.status,
+      error: fault.cause ?? fault,
+    })
   }
 
   private finish(exchange: Exchange, response: Response): void {
@@ -206,19 +222,48 @@ export class HttpServer {
     if (!exchange.sealed) {
       const { headers } = response
       headers.set('x-request-id', requestId)
+      headers.set('traceparent', this.traceparent(exchange))
       headers.set('x-content-type-options', 'nosniff')
       if (!headers.has('cache-control')) headers.set('cache-control', 'no-store')
     }
-    const micros = Math.round((performance.now() - exchange.started) * 1000)
+    const ended = performance.now()
+    const micros = Math.round((ended - exchange.started) * 1000)
     const series = this.series.of(exchange, status)
     series.requests.add(1)
     series.duration.observe(micros / 1e6)
+    if (this.options.spans !== null) this.record(this.options.spans, exchange, status, ended)
+    if (series.sampled && this.leavesOut()) return
     // Subjects hold no character that JSON would escape: `tokens.ts` sees to that.
     const user = exchange.caller === null ? '' : `,"user":"${exchange.caller.sub}"`
     this.options.log.access(
       series.logHead,
       `,"duration_ms":${inMilliseconds(micros)},"request_id":"${requestId}",` +
-        `"trace_id":"${exchange.traceId}"${exchange.logged}${user}}`,
+        `"trace_id":"${exchange.traceId}","span_id":"${exchange.spanId}"${exchange.logged}${user}}`,
     )
+  }
+
+  private leavesOut(): boolean {
+    const { logSample } = this.options
+    if (logSample === 1) return false
+    this.sampledOut = (this.sampledOut + 1) % logSample
+    return this.sampledOut !== 1
+  }
+
+  /** Our span, for whoever reads an answer and wants its trace. */
+  private traceparent({ parent, traceId, spanId }: Exchange): string {
+    const { spans } = this.options
+    const sampled = spans === null ? parent?.sampled : spans.samples(parent, traceId)
+    return `00-${traceId}-${spanId}-${sampled === true ? '01' : '00'}`
+  }
+
+  private record(spans: Spans, exchange: Exchange, status: number, ended: number): void {
+    const { parent, traceId } = exchange
+    if (!spans.samples(parent, traceId)) return
+    const { spanId, route, path, requestId, started, logged } = exchange
+    const { method } = exchange.request
+    const about = { method, route, path, status, requestId, logged }
+    // An answer holds the outputs of a whole batch, which must not wait with the span.
+    const run = exchange.run && runOf(exchange.run)
+    spans.record({ traceId, spanId, parent, started, ended, run, ...about })
   }
 }

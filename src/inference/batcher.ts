@@ -1,6 +1,7 @@
 // Requests for one loaded version that wait for their engine; those that may travel together do.
 import { Fault } from '../core/fault.ts'
 import type { Tensor } from '../onnx/tensor.ts'
+import type { Run } from '../telemetry/spans.ts'
 import {
   type Frame,
   type Kind,
@@ -12,12 +13,9 @@ import {
 } from './frames.ts'
 
 /** Outputs of a run; a request's own rows start at `from`. */
-export interface Answer {
+export interface Answer extends Run {
   outputs: Omit<Tensor, 'name'>[]
   from: number
-  rows: number
-  /** Rows of the whole run. */
-  batchRows: number
 }
 
 export interface PredictRequest {
@@ -254,7 +252,7 @@ export class Batcher {
 /** Hands the outputs of a run to its requests. */
 export function settle(batch: Batch, frame: Frame): void {
   const outputs = readTensors(frame.payload)
-  const { batcher, requests, rows } = batch
+  const { batcher, requests, rows, sent } = batch
   if (requests.length > 1 && outputs.some(({ dims }) => dims[0] !== rows)) {
     // Proven in the trial, and still checked: a model may decide otherwise on other values.
     for (const request of requests) {
@@ -262,10 +260,11 @@ export function settle(batch: Batch, frame: Frame): void {
     }
     return
   }
-  batcher.owner.settled(batch, timesOf(frame), outputs)
+  const times = timesOf(frame)
+  batcher.owner.settled(batch, times, outputs)
   let from = 0
   for (const request of requests) {
-    request.resolve({ outputs, from, rows: request.rows, batchRows: rows })
+    request.resolve({ outputs, from, rows: request.rows, batchRows: rows, sent, times })
     from += request.rows
   }
 }

@@ -75,7 +75,7 @@ export function publishRoute(
     log.write('info', 'model.live', {
       model,
       stage,
-      model_version: is,
+      model_version: is === null ? null : String(is),
       before: was,
       why,
     })

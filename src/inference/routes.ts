@@ -106,6 +106,7 @@ export function predictDoor(options: PredictDoorOptions): Door {
         ? { tensors: scanned, rows: scanned[0]?.dims[0] as number, form: 'instances' }
         : tensorsOf(deployment, parseJsonText(request, body, deployment.validator.wide))
       const answer = await deployment.run(tensors, rows, principal.sub, timeout)
+      exchange.run = answer
       const { encoder, tail } = deployment
       const byRow = form === 'instances' && encoder.fitsRows(answer)
       const shown = byRow

@@ -134,6 +134,7 @@ export function invocationsDoor(options: InvocationsDoorOptions): Door {
       const { tensors, form } = await fedFrom(deployment, request, maxBody)
       const rows = tensors[0]?.dims[0] ?? 1
       const answer = await deployment.run(tensors, rows, principal.sub, timeout)
+      exchange.run = answer
       return exchange.seal(predictionsText(deployment, answer, form))
     })
   }

@@ -123,6 +123,7 @@ function inference(options: OipDoorOptions): Handler {
       const { tensors, rows } = asked
       const timeout = Math.min(options.timeout, asked.timeout ?? options.timeout)
       const answer = await deployment.run(tensors, rows, principal.sub, timeout)
+      exchange.run = answer
       return sendAnswer(exchange, writeAnswer(deployment, asked, answer))
     })
 }

@@ -1,10 +1,9 @@
-// JSON lines, buffered and written in batches; the only file that writes to the console.
+// JSON lines, gathered as bytes and handed to every sink in batches; the only file that writes to the console.
+import { Outlet, type Sink } from './sink.ts'
 
 export type Level = 'debug' | 'info' | 'warn' | 'error'
 const order: Record<Level, number> = { debug: 0, info: 1, warn: 2, error: 3 }
 
-/** Lines that wait for a slow reader beyond this are dropped and counted, never kept. */
-const mostWaiting = 16 << 20
 const flushEvery = 200
 const chunkBytes = 1 << 18
 
@@ -18,17 +17,15 @@ export interface Log {
   access(head: string, rest: string): void
   /** The constant part of access lines with these members (JSON text, no outer commas). */
   accessHead(members: string): string
-  /** Lines dropped so far because nobody read them. */
-  readonly dropped: number
+  /** Lines that a sink has lost so far, because nobody read them or nobody took them. */
+  droppedBy(sink: SinkName): number
   flush(): Promise<void>
   close(): Promise<void>
 }
 
-/** Where lines go: anything with the shape of Bun's FileSink. */
-interface Sink {
-  write(bytes: Uint8Array): number | Promise<number>
-  flush(): number | Promise<number>
-}
+export const sinkNames = ['stdout', 'file', 'loki'] as const
+export type SinkName = (typeof sinkNames)[number]
+export type Sinks = Partial<Record<SinkName, Sink>>
 
 function describe(error: unknown): Record<string, unknown> {
   if (!(error instanceof Error)) return { 'error.message': String(error) }
@@ -58,72 +55,53 @@ function clock(): () => string {
 
 /** Lines as bytes in large pieces: encoding each at once is half the cost of joining text later. */
 class Lines {
-  private full: Uint8Array[] = []
-  private fullBytes = 0
+  private readonly full: (bytes: Uint8Array) => void
   private chunk = Buffer.allocUnsafe(chunkBytes)
   private at = 0
 
-  /** False when too much waits already. */
-  add(line: string): boolean {
+  /** `full` gets each piece, whole lines in their order. */
+  constructor(full: (bytes: Uint8Array) => void) {
+    this.full = full
+  }
+
+  add(line: string): void {
     // UTF-8 takes at most three bytes for a UTF-16 unit.
     const most = line.length * 3
-    if (this.fullBytes + most > mostWaiting) return false
-    if (this.at + most > chunkBytes) this.rotate()
-    if (most > chunkBytes) this.keep(Buffer.from(line))
+    if (this.at + most > chunkBytes) this.flush()
+    if (most > chunkBytes) this.full(Buffer.from(line))
     else this.at += this.chunk.write(line, this.at, 'utf8')
-    return true
   }
 
-  take(): Uint8Array[] {
-    this.rotate()
-    const taken = this.full
-    this.full = []
-    this.fullBytes = 0
-    return taken
-  }
-
-  private rotate(): void {
+  flush(): void {
     if (this.at === 0) return
-    this.keep(this.chunk.subarray(0, this.at))
-    this.chunk = Buffer.allocUnsafe(chunkBytes)
+    const piece = this.chunk.subarray(0, this.at)
+    // A few lines must not keep a whole chunk alive while they wait.
+    if (this.at < chunkBytes / 2) this.full(Buffer.from(piece))
+    else {
+      this.full(piece)
+      this.chunk = Buffer.allocUnsafe(chunkBytes)
+    }
     this.at = 0
-  }
-
-  private keep(bytes: Uint8Array): void {
-    this.full.push(bytes)
-    this.fullBytes += bytes.length
   }
 }
 
 /** `common` is repeated on every line (service, version, instance). */
-export function createLog(
-  level: Level,
-  common: Record<string, string>,
-  sink: Sink = Bun.stdout.writer({ highWaterMark: 1 << 20 }),
-): Log {
+export function createLog(level: Level, common: Record<string, string>, sinks: Sinks = {}): Log {
+  const { stdout = Bun.stdout.writer({ highWaterMark: 1 << 20 }) } = sinks
+  const outlets = new Map(
+    Object.entries({ ...sinks, stdout }).map(([name, sink]) => [name, new Outlet(sink)]),
+  )
   const now = clock()
   const tail = Object.entries(common)
     .map(([key, value]) => `,${JSON.stringify(key)}:${JSON.stringify(value)}`)
     .join('')
   const accessHead = `","level":"info","msg":"request","event":"http.request","log_type":"access"${tail},`
-  const lines = new Lines()
-  let dropped = 0
-  let busy = false
-
-  const push = (line: string): void => {
-    if (!lines.add(line)) dropped += 1
-  }
+  const lines = new Lines((bytes) => {
+    for (const outlet of outlets.values()) outlet.take(bytes)
+  })
   const flush = async (): Promise<void> => {
-    if (busy) return
-    busy = true
-    try {
-      for (const chunk of lines.take()) await sink.write(chunk)
-      await sink.flush()
-    } catch {
-      dropped += 1
-    } finally {
-      busy = false
-    }
+    lines.flush()
+    await Promise.all([...outlets.values()].map((outlet) => outlet.pump()))
   }
   const timer = setInterval(() => void flush(), flushEvery)
   timer.unref()
@@ -134,22 +112,22 @@ export function createLog(
       const { error, ...rest } = fields
       const entry = { msg: event, event, log_type: 'app', ...rest }
       const shown = error === undefined ? entry : { ...entry, ...describe(error) }
-      push(`{"ts":"${now()}","level":"${lineLevel}"${tail},${JSON.stringify(shown).slice(1)}\n`)
+      lines.add(
+        `{"ts":"${now()}","level":"${lineLevel}"${tail},${JSON.stringify(shown).slice(1)}\n`,
+      )
       if (lineLevel === 'error') void flush()
     },
     access: (head, rest) => {
       if (order.info < order[level]) return
-      push(`{"ts":"${now()}${head}${rest}\n`)
+      lines.add(`{"ts":"${now()}${head}${rest}\n`)
     },
     accessHead: (members) => accessHead + members,
-    get dropped() {
-      return dropped
-    },
+    droppedBy: (sink) => outlets.get(sink)?.dropped ?? 0,
     flush,
     close: async () => {
       clearInterval(timer)
-      await flush()
-      await flush()
+      lines.flush()
+      await Promise.all([...outlets.values()].map((outlet) => outlet.close()))
     },
   }
 }

@@ -6,7 +6,7 @@ import { catalogue, type Entry } from './catalogue.ts'
 import { createLog } from './log.ts'
 import { createMetrics } from './metrics.ts'
 import { CounterFamily, HistogramFamily } from './series.ts'
-import { traceIdOf } from './trace.ts'
+import { parentOf, spanIdOf, traceIdOf } from './trace.ts'
 
 function memorySink() {
   const chunks: Uint8Array[] = []
@@ -31,7 +31,7 @@ describe('log lines', () => {
 
   test('hostile values stay within one JSON line', async () => {
     const { sink, lines, text } = memorySink()
-    const log = createLog('info', common, sink)
+    const log = createLog('info', common, { stdout: sink })
     const hostile = 'a\r\n{"level":"error"}\u001b[31mred\u2028\u0000"\\'
     log.write('info', 'test', { value: hostile, [hostile]: 1 })
     log.write('error', 'test', { error: new Error(hostile, { cause: hostile }) })
@@ -46,7 +46,7 @@ describe('log lines', () => {
 
   test('levels below the one set are left out', async () => {
     const { sink, lines } = memorySink()
-    const log = createLog('warn', common, sink)
+    const log = createLog('warn', common, { stdout: sink })
     for (const level of ['debug', 'info', 'warn', 'error'] as const) log.write(level, level)
     log.access(log.accessHead('"route":"/x"'), ',"status":200}')
     await log.close()
@@ -55,7 +55,7 @@ describe('log lines', () => {
 
   test('access lines are whole JSON objects in the order of writing', async () => {
     const { sink, lines } = memorySink()
-    const log = createLog('info', common, sink)
+    const log = createLog('info', common, { stdout: sink })
     const head = log.accessHead('"method":"GET","route":"/ü"')
     for (let at = 0; at < 20_000; at += 1) log.access(head, `,"n":${at}}`)
     await log.close()
@@ -64,14 +64,56 @@ describe('log lines', () => {
     expect(lines()[0]).toMatchObject({ level: 'info', event: 'http.request', log_type: 'access' })
   })
 
+  test('one sink that stands still or fails holds up no other', async () => {
+    const { sink, lines } = memorySink()
+    const { promise, resolve } = Promise.withResolvers<number>()
+    const fail = (): never => {
+      throw new Error('EPIPE')
+    }
+    const log = createLog('info', common, {
+      stdout: { write: () => promise, flush: () => 0 },
+      file: { write: fail, flush: fail },
+      loki: sink,
+    })
+    for (let at = 0; at < 10; at += 1) {
+      log.write('info', 'one', { at })
+      void log.flush()
+      await Bun.sleep(0)
+    }
+    expect(lines().map((line) => line['at'])).toEqual([0, 1, 2, 3, 4, 5, 6, 7, 8, 9])
+    expect(log.droppedBy('file')).toBeGreaterThanOrEqual(10)
+    expect([log.droppedBy('stdout'), log.droppedBy('loki')]).toEqual([0, 0])
+    resolve(0)
+    await log.close()
+  })
+
+  test('a few lines that wait keep no large buffer, and pieces are whole lines in order', async () => {
+    const pieces: Uint8Array[] = []
+    const keep = (bytes: Uint8Array): number => pieces.push(bytes)
+    const log = createLog('info', common, { stdout: { write: keep, flush: () => 0 } })
+    log.write('info', 'small')
+    await log.flush()
+    const body = 'é'.repeat(50_000)
+    for (let at = 0; at < 20; at += 1) log.write('info', 'large', { at, body })
+    await log.close()
+    expect(pieces[0]?.buffer.byteLength).toBeLessThan(1 << 17)
+    expect(pieces.every((piece) => piece.at(-1) === 10)).toBe(true)
+    const text = Buffer.concat(pieces).toString('utf8').trim().split('\n')
+    expect(text.slice(1).map((line) => (JSON.parse(line) as { at: number }).at)).toEqual(
+      Array.from({ length: 20 }, (_, at) => at),
+    )
+  })
+
   test('a reader that does not read costs lines, not memory', async () => {
     const { promise, resolve } = Promise.withResolvers<number>()
-    const log = createLog('info', common, { write: () => promise, flush: () => 0 })
+    const log = createLog('info', common, {
+      stdout: { write: () => promise, flush: () => 0 },
+    })
     const line = 'x'.repeat(100_000)
     for (let at = 0; at < 1000; at += 1) log.write('info', 'big', { line })
     void log.flush()
     for (let at = 0; at < 1000; at += 1) log.write('info', 'big', { line })
-    expect(log.dropped).toBeGreaterThan(1000)
+    expect(log.droppedBy('stdout')).toBeGreaterThan(1000)
     resolve(0)
     await log.close()
   })
@@ -86,6 +128,21 @@ describe('traceparent', () => {
     expect(traceIdOf(`00-${id}-00f067aa0ba902b7-01`, uuid)).toBe(id)
     expect(traceIdOf(`00-${id}-00f067aa0ba902b7-00`, uuid)).toBe(id)
     expect(traceIdOf(`cc-${id}-00f067aa0ba902b7-01-what-the-future-brings`, uuid)).toBe(id)
+  })
+
+  test('the parent tells whether its trace is recorded', () => {
+    const span = '00f067aa0ba902b7'
+    const parent = { traceId: id, spanId: span }
+    expect(parentOf(`00-${id}-${span}-01`)).toEqual({ ...parent, sampled: true })
+    expect(parentOf(`00-${id}-${span}-02`)).toEqual({ ...parent, sampled: false })
+    expect(parentOf(`00-${id}-${span}-ff`)).toEqual({ ...parent, sampled: true })
+    expect([parentOf(null), parentOf(id)]).toEqual([null, null])
+  })
+
+  test('span ids are 16 hex digits of their own', () => {
+    const ids = Array.from({ length: 1000 }, () => spanIdOf(Bun.randomUUIDv7()))
+    expect(ids.every((span) => /^[89ab][0-9a-f]{15}$/.test(span))).toBe(true)
+    expect(new Set(ids).size).toBe(1000)
   })
 
   test('anything else makes a new one', () => {
