@@ -1,4 +1,6 @@
 import { describe, expect, test } from 'bun:test'
+import { hostname } from 'node:os'
+import { resolve } from 'node:path'
 
 import {
   ConfigError,
@@ -55,6 +57,12 @@ describe('settings', () => {
       ['sla-p50', '151ms'],
       ['sla-p95', '301ms'],
       ['sla-p99', '149ms'],
+      ['log-sample', '0'],
+      ['log-file-size', '1KB'],
+      ['loki-url', 'loki:3100'],
+      ['loki-url', 'ftp://loki'],
+      ['loki-url', 'http://me:secret@loki:3100'],
+      ['log-file', './relais-data/relais.jsonl'],
     ]
     for (const [name, text] of wrong) {
       let thrown: unknown = null
@@ -75,6 +83,20 @@ describe('settings', () => {
     ] as const) {
       expect(() => loadConfig({ [name]: text }, {})).toThrow(new RegExp(name))
     }
+  })
+
+  test('a server has a name, and log files an absolute path', () => {
+    const config = loadConfig({ 'log-file': 'log.jsonl', instance: 'a' }, {})
+    expect([config.instance, config['log-file']]).toEqual(['a', resolve('log.jsonl')])
+    expect(loadConfig({}, {}).instance).toBe(hostname())
+  })
+
+  test('traces are off unless the variables of OpenTelemetry name an address', () => {
+    expect(loadConfig({}, { OTEL_SERVICE_NAME: 'x' }).otel).toBeNull()
+    const env = { OTEL_EXPORTER_OTLP_ENDPOINT: 'http://collector:4318' }
+    expect(loadConfig({}, env).otel?.url).toBe('http://collector:4318/v1/traces')
+    const wrong = { OTEL_EXPORTER_OTLP_ENDPOINT: 'collector:4318' }
+    expect(() => loadConfig({}, wrong)).toThrow(/^OTEL_EXPORTER_OTLP_ENDPOINT: 'collector:4318/)
   })
 
   test('the client may set its own variables beside the server', () => {

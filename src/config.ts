@@ -222,6 +222,19 @@ function demandKnown(env: Record<string, string | undefined>): void {
   }
 }
 
+/** Children run in another folder, so a relative path would lead them astray. */
+function setPaths(values: Record<string, unknown>): void {
+  const data = resolve(String(values.data))
+  values.data = data
+  for (const name of ['log-file', 'loki-auth-file']) {
+    if (values[name] !== '') values[name] = resolve(String(values[name]))
+  }
+  // What lies there is private and backed up; a log is neither.
+  if (String(values['log-file']).startsWith(`${data}/`)) {
+    throw new ConfigError('log-file: not within the data folder')
+  }
+}
+
 /** Flags win over the environment, the environment over defaults. Unknown names are refused. */
 export function loadConfig(
   flags: Record<string, string | boolean | undefined>,
@@ -234,15 +247,7 @@ export function loadConfig(
     values[name] = text === '' && setting.kind === 'bytes' ? 0 : parse(name, setting.kind, text)
   }
   demandSense(values)
-  // Children run in another folder, so a relative path would lead them astray.
-  values.data = resolve(String(values.data))
-  for (const name of ['log-file', 'loki-auth-file']) {
-    if (values[name] !== '') values[name] = resolve(String(values[name]))
-  }
-  // What lies there is private and backed up; a log is neither.
-  if (String(values['log-file']).startsWith(`${values.data}/`)) {
-    throw new ConfigError('log-file: not within the data folder')
-  }
+  setPaths(values)
   values.instance ||= hostname()
   values.otel = named('OTEL_EXPORTER_OTLP_ENDPOINT', () => otelSettings(env))
   if (values['engine-memory'] === 0) values['engine-memory'] = Math.floor(memoryLimit() / 2)

@@ -199,6 +199,7 @@ export class HttpServer {
     if (fault.status === 401) {
       this.options.metrics.authFailures.inc({ reason: fault.code.slice('auth.'.length) })
     }
+    exchange.logged += `,"error.type":"${fault.code}"`
     this.report(exchange, fault)
     const door = this.options.doors.find((candidate) => candidate.owns(exchange.path))
     return door?.refuse(fault, exchange.requestId) ?? problemResponse(fault, exchange.requestId)

@@ -1,4 +1,5 @@
 import { afterEach, describe, expect, test } from 'bun:test'
+import { gunzipSync } from 'node:zlib'
 
 import { Delivery, type DeliveryOptions } from './delivery.ts'
 
@@ -21,9 +22,9 @@ function receiver(answer: (n: number) => Response | Promise<Response>): {
   server = Bun.serve({
     port: 0,
     fetch: async (request) => {
-      const bytes = await request.bytes()
       const packed = request.headers.get('content-encoding') === 'gzip'
-      const text = Buffer.from(packed ? Bun.gunzipSync(bytes) : bytes).toString('utf8')
+      const bytes = Buffer.from(await request.arrayBuffer())
+      const text = (packed ? gunzipSync(bytes) : bytes).toString('utf8')
       got.push({ items: JSON.parse(text) as number[], headers: request.headers })
       return answer(got.length)
     },

@@ -19,7 +19,7 @@ describe('push bodies', () => {
     const access = line(noon, 'access', {
       trace_id: 't',
       model: 'm',
-      model_version: 3,
+      model_version: '3',
       user: null,
       status: 200,
     })

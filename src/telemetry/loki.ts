@@ -95,7 +95,7 @@ export class LokiEncoder {
       const known: Record<string, string> = {}
       for (const name of metadata) {
         const value = fields[name]
-        if (value !== undefined && value !== null) known[name] = String(value)
+        if (typeof value === 'string') known[name] = value
       }
       values.push([times.next(String(fields['ts'])), line, known])
     }

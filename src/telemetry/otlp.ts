@@ -72,7 +72,11 @@ function spanOf(common: Common, made: Made): ReadableSpan {
 const runIdOf = (spanId: string): string =>
   spanId.slice(0, 15) + (Number.parseInt(spanId.slice(15), 16) ^ 1).toString(16)
 
-function runSpan(served: Served & { run: Run }, model: object, clock: (at: number) => Time): Made {
+function runSpan(
+  served: Served & { run: Run },
+  { model, model_version }: Record<string, string>,
+  clock: (at: number) => Time,
+): Made {
   const { traceId, spanId, run } = served
   const { input, infer, output } = run.times
   const end = Math.min(served.ended, run.sent + (input + infer + output) / 1000)
@@ -84,7 +88,13 @@ function runSpan(served: Served & { run: Run }, model: object, clock: (at: numbe
     parent: { spanId, remote: false },
     start: clock(run.sent),
     end: clock(end),
-    attributes: { ...model, rows: run.rows, batch_rows: run.batchRows, infer_ms: infer / 1000 },
+    attributes: {
+      model: model as string,
+      model_version: model_version as string,
+      rows: run.rows,
+      batch_rows: run.batchRows,
+      infer_ms: infer / 1000,
+    },
   }
 }
 
@@ -97,7 +107,7 @@ interface Waiting {
 function spansOf(common: Common, { served, wall }: Waiting): ReadableSpan[] {
   const { traceId, spanId, parent, method, route, status, ended, run } = served
   const clock = (at: number): Time => timeOf(at, ended, wall)
-  const model = JSON.parse(`{${served.logged.slice(1)}}`) as Record<string, string>
+  const members = JSON.parse(`{${served.logged.slice(1)}}`) as Record<string, string>
   const failed = status >= 500
   const server = spanOf(common, {
     name: `${method} ${route}`,
@@ -115,11 +125,10 @@ function spansOf(common: Common, { served, wall }: Waiting): ReadableSpan[] {
       'url.path': served.path,
       'url.scheme': 'http',
       request_id: served.requestId,
-      ...model,
-      ...(failed ? { 'error.type': String(status) } : {}),
+      ...members,
     },
   })
-  return run ? [server, spanOf(common, runSpan({ ...served, run }, model, clock))] : [server]
+  return run ? [server, spanOf(common, runSpan({ ...served, run }, members, clock))] : [server]
 }
 
 /** True for a share of all traces, the same ones on every server that asks. */

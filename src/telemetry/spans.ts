@@ -29,7 +29,7 @@ export interface Served {
   /** Milliseconds on the monotonic clock. */
   started: number
   ended: number
-  /** Its own members of the log line, as JSON text that starts with a comma: model and version. */
+  /** Its own members of the log line, as JSON text that starts with a comma: model, version, fault. */
   logged: string
   run: Run | null
 }
