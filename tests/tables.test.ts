@@ -219,7 +219,7 @@ describe('settings:', () => {
   }
   test('defaults are read, flags win over the environment, client variables pass', () => {
     const plain = loadConfig({}, { RELAIS_URL: 'http://x', RELAIS_TOKEN: 't', PATH: '/bin' })
-    expect(Object.keys(plain).sort()).toEqual(Object.keys(settings).sort())
+    expect(Object.keys(plain).sort()).toEqual([...Object.keys(settings), 'otel'].sort())
     expect([plain.port, plain['max-model'], plain['stage-grace']]).toEqual([8080, 2 ** 31, 30_000])
     expect(plain['protected-aliases']).toEqual(['champion', 'live', 'stable', 'prod*'])
     expect(plain['engine-memory']).toBeGreaterThan(1e8)
