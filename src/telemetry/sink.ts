@@ -61,7 +61,10 @@ export class Outlet {
       await this.sink.close?.()
     }
     // Nobody may read any more, and the end must not wait for him.
-    await Promise.race([ended(), Bun.sleep(lastWords)])
+    const { promise: late, resolve } = Promise.withResolvers<void>()
+    const timer = setTimeout(resolve, lastWords)
+    await Promise.race([ended(), late])
+    clearTimeout(timer)
   }
 
   private async drain(): Promise<void> {
