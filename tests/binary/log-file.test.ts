@@ -52,8 +52,9 @@ test('is turned over at its size, and none of the lines between is lost', async 
     fetch(`${url}/v1/models/iris:predict`, { method: 'POST', headers, body: JSON.stringify(body) })
   for (let n = 0; n < 100; n += 1) await Promise.all(Array.from({ length: 20 }, ask))
   expect(await server.stop()).toBe(0)
+  // A new file begins at a batch, so how many there are depends on how fast the lines came.
   const names = readdirSync(folder)
-  expect(names.length).toBeGreaterThan(5)
+  expect(names.length).toBeGreaterThan(1)
   const all = names.flatMap((name) => linesOf(readFileSync(join(folder, name), 'utf8')))
   expect(all.toSorted()).toEqual(linesOf(server.said().out).toSorted())
   expect(all.filter((line) => line.includes(':predict"')).length).toBe(2000)
