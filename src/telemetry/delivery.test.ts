@@ -177,4 +177,18 @@ describe('a delivery', () => {
     await until(() => made.dropped === 7)
     await made.close(100)
   })
+
+  test('what was taken is not sent again when the answer cannot be read', async () => {
+    const { url, got } = receiver(() => new Response('ok'))
+    const rejected = (): never => {
+      throw new Error('no protobuf')
+    }
+    const { made, troubles } = delivery(url, { rejected })
+    made.add(1)
+    await until(() => got.length === 1)
+    // Longer than the first pause before another try.
+    await Bun.sleep(800)
+    expect([got.length, made.dropped, troubles]).toEqual([1, 0, []])
+    await made.close(100)
+  })
 })

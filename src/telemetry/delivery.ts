@@ -154,7 +154,7 @@ export class Delivery<T> {
 
   /** Null when it was taken. */
   private async post(body: Uint8Array | string): Promise<Refusal | null> {
-    const { url, headers, gzip: packed, timeout, again, rejected } = this.options
+    const { url, headers, gzip: packed, timeout, again } = this.options
     try {
       const response = await fetch(url, {
         method: 'POST',
@@ -166,7 +166,7 @@ export class Delivery<T> {
       })
       const answer = await response.bytes()
       if (response.ok) {
-        this.dropped += rejected?.(answer) ?? 0
+        this.dropped += this.rejectedIn(answer)
         return null
       }
       const { status } = response
@@ -178,6 +178,15 @@ export class Delivery<T> {
         again: true,
         said: false,
       }
+    }
+  }
+
+  /** An answer that cannot be read says nothing: what was taken must not be sent again. */
+  private rejectedIn(answer: Uint8Array): number {
+    try {
+      return this.options.rejected?.(answer) ?? 0
+    } catch {
+      return 0
     }
   }
 
