@@ -72,6 +72,8 @@ describe('the line of an audit entry', () => {
     })
     const alias = shown({ object: 'model/iris/alias/best', details: { version: 4 } })
     expect(alias).toMatchObject({ model: 'iris', model_version: '4' })
+    const renamed = shown({ action: 'model.rename', object: 'model/iris', details: { to: 'rose' } })
+    expect([renamed.model, renamed.stage, renamed.before]).toEqual(['iris', undefined, undefined])
     expect(shown({ object: 'token/abc' }).model).toBeUndefined()
     expect(shown({ object: '*', details: { live: [1, 2] } }).model_version).toBeUndefined()
   })

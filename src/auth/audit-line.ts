@@ -42,6 +42,8 @@ export function auditLine(
   const { action, object, outcome, details } = row
   const { model, version } = partsOf(object)
   const { live_version: live, rolled_back_from: before, version: named } = details
+  // `to` of a rename is a name that somebody made up.
+  const { from, to } = action === 'version.stage' ? details : {}
   return {
     msg: `${action} ${outcome}`,
     event: eventOf(row),
@@ -55,8 +57,8 @@ export function auditLine(
     object,
     model,
     model_version: version ?? versionOf(live ?? named),
-    stage: versionOf(details['to'] ?? details['stage']),
-    before: versionOf(before ?? details['from']),
+    stage: versionOf(to ?? details['stage']),
+    before: versionOf(before ?? from),
     request_id: row.requestId,
     trace_id: ctx.traceId,
   }
