@@ -44,8 +44,13 @@ export function showFigures(q: Queries, storage: Storage, metrics: Metrics): () 
   let isStale = true
   const countVersions = seldom(async () => {
     isStale = false
-    for (const [stage, versions] of await versionsByStage(q)) {
-      metrics.registryVersions.set({ stage }, versions)
+    try {
+      for (const [stage, versions] of await versionsByStage(q)) {
+        metrics.registryVersions.set({ stage }, versions)
+      }
+    } catch (error) {
+      isStale = true
+      throw error
     }
   }, countPause)
   const measure = seldom(async () => {
