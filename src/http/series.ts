@@ -85,7 +85,9 @@ export class HttpSeries {
   private counterOf({ method, route, routeClass, status }: At): CounterSeries {
     const { httpRequests } = this.metrics
     const labels = { route_class: routeClass, code: String(status) }
-    if (httpRequests.size < mostCounters) return httpRequests.of({ method, route, ...labels })
+    const own = { method, route, ...labels }
+    // What was begun is counted there, however many came before its first request.
+    if (httpRequests.size < mostCounters || httpRequests.has(own)) return httpRequests.of(own)
     return httpRequests.of({ method: rest, route: rest, ...labels })
   }
 

@@ -54,6 +54,10 @@ abstract class Family<L extends string, S> {
     return series
   }
 
+  has(labels: Labels<L>): boolean {
+    return this.series.has(this.keyOf(labels))
+  }
+
   /** How many series there are. */
   get size(): number {
     return this.series.size
