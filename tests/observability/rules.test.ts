@@ -106,14 +106,14 @@ test('Watchdog fires whatever there is', () => {
   expect([text, exitCode]).toEqual([text, 0])
 })
 
-describe('HighErrorRate with little traffic', () => {
+describe('with little traffic', () => {
   const rule = promiseCases[0]!
   const series = (code: string, values: string) => ({
     series: `http_requests_total{job="relais",instance="a",route_class="predict",code="${code}"}`,
     values,
   })
-  const count = (at: string, value: number) => ({
-    expr: `count(ALERTS{alertname="${rule.alert}",alertstate="firing"}) or vector(0)`,
+  const count = (at: string, value: number, alert = rule.alert) => ({
+    expr: `count(ALERTS{alertname="${alert}",alertstate="firing"}) or vector(0)`,
     eval_time: at,
     exp_samples: [{ labels: '{}', value }],
   })
@@ -144,4 +144,32 @@ describe('HighErrorRate with little traffic', () => {
     )
     expect([text, exitCode]).toEqual([text, 0])
   })
+
+  const latency = (kind: string, values: string) => ({
+    series: `http_request_duration_seconds_${kind},job="relais",route_class="predict",status_class="2xx"}`,
+    values,
+  })
+  const minutes = ['41m', '43m', '45m', '1h']
+
+  test('one failed or slow request in a quiet hour spends no budget that pages', () => {
+    const { exitCode, text } = trial(
+      [
+        series('200', '0x60 1x60 2x60 3x60 4x200'),
+        series('500', '0x160 1x300'),
+        latency('bucket{le="0.15"', '0x460'),
+        latency('count{le=""', '0x160 1x300'),
+      ],
+      minutes.flatMap((at) => [count(at, 0, 'ErrorBudgetBurn'), count(at, 0, 'LatencyBudgetBurn')]),
+    )
+    expect([text, exitCode]).toEqual([text, 0])
+  }, 60_000)
+
+  test('a budget that is spent by every request is heard, however few there are', () => {
+    const some = '0x20 1x20 2x20 3x20 4x20 5x20 6x20 7x20 8x20'
+    const { exitCode, text } = trial(
+      [series('500', some), latency('bucket{le="0.15"', '0x180'), latency('count{le=""', some)],
+      ['ErrorBudgetBurn', 'LatencyBudgetBurn'].map((alert) => count('25m', 1, alert)),
+    )
+    expect([text, exitCode]).toEqual([text, 0])
+  }, 60_000)
 })

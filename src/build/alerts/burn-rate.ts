@@ -28,6 +28,8 @@ interface Slo {
   record: string
   budget: number
   ratio: (window: Window) => string
+  /** How many spent of it in a window. */
+  spent: (window: Window) => string
   what: string
   description: string
   panel: Alert['panel']
@@ -38,6 +40,15 @@ const requests = (more: string, window: Window): string =>
 
 const answers = (kind: string, window: Window): string =>
   `sum by (job) (rate(http_request_duration_seconds_${kind}[${window}]))`
+
+/**
+ * With fewer, one failure in a quiet hour would be a ratio that pages somebody at night. It counts what
+ * was bad and not requests, as HighErrorRate does.
+ */
+const fewest = 3
+
+const increases = (metric: string, window: Window): string =>
+  `sum by (job) (increase(${metric}[${window}]))`
 
 const answered = `${job},${predict},status_class="2xx"`
 
@@ -50,6 +61,7 @@ export const slos: readonly Slo[] = [
     ratio: (window) =>
       `(${requests(',code=~"5.."', window)} or 0 * ${requests('', window)})\n` +
       `/ ${requests('', window)}`,
+    spent: (window) => increases(`http_requests_total{${job},${served},code=~"5.."}`, window),
     what: 'requests fail',
     description:
       'The error budget of 30 days goes too fast. Find the status and the time it began; roll back ' +
@@ -63,6 +75,9 @@ export const slos: readonly Slo[] = [
     ratio: (window) =>
       `1 - ${answers(`bucket{${answered},le="${objectives.p95}"}`, window)}\n` +
       `/ ${answers(`count{${answered}}`, window)}`,
+    spent: (window) =>
+      `${increases(`http_request_duration_seconds_count{${answered}}`, window)} - ` +
+      increases(`http_request_duration_seconds_bucket{${answered},le="${objectives.p95}"}`, window),
     what: 'predictions take longer than 150 ms',
     description:
       'More than 5 % of the predictions of 30 days will be slow if this goes on. Where does the time ' +
@@ -81,7 +96,8 @@ const alertOf = (slo: Slo, burn: Burn): Alert => ({
   labels: { window: burn.long },
   expr:
     `${slo.record}${burn.long}{${job}} > ${limitOf(slo, burn)}\n` +
-    `and on (job) ${slo.record}${burn.short}{${job}} > ${limitOf(slo, burn)}`,
+    `and on (job) ${slo.record}${burn.short}{${job}} > ${limitOf(slo, burn)}\n` +
+    `and on (job) ${slo.spent(burn.long)} >= ${fewest}`,
   lasting: burn.lasting,
   summary: `{{ $value | humanizePercentage }} of ${slo.what}: ${burn.spent} of the budget in ${burn.long}`,
   description: slo.description,
