@@ -230,7 +230,8 @@ const logging = section(403, 'Logs', [
       title: 'Search by trace',
       about:
         'Lines that contain what stands in the field Trace id above; everything when it is empty. ' +
-        'Next: the trace id is in the header and in every problem document of an answer.',
+        'Next: the header traceparent of an answer holds the trace id; the `instance` of a problem ' +
+        'document, a request id, is found as well.',
       width: 24,
     },
     '{service_name="relais"} |= "$trace_id" | json',
