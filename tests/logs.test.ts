@@ -131,6 +131,9 @@ describe('access lines', () => {
       )
     }
     expect(answers.map(({ status }) => status)).toEqual([401, 404, 404, 404])
+    // Where there is no user, the address tells who it was.
+    const refused = (await those({ log_type: 'access' })).filter((line) => line['ip'] !== undefined)
+    expect(refused).toMatchObject([{ status: 401, ip: '127.0.0.1', 'error.type': 'auth.missing' }])
   })
 
   test('a failure of ours has a line with its cause and the same ids', async () => {

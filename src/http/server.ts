@@ -198,6 +198,8 @@ export class HttpServer {
     const fault = toFault(error)
     if (fault.status === 401) {
       this.options.metrics.authFailures.inc({ reason: fault.code.slice('auth.'.length) })
+      // Nobody is known by name; whoever guesses tokens is found by it.
+      exchange.logged += `,"ip":"${exchange.ip}"`
     }
     exchange.logged += `,"error.type":"${fault.code}"`
     this.report(exchange, fault)
