@@ -107,7 +107,9 @@ describe('a server that has just started', () => {
 })
 
 test('every action that leaves an audit entry is in the catalogue, and no other', () => {
-  const code = sources().filter(({ name }) => name !== 'telemetry/catalogue.ts')
+  // The one lists them, the other turns them into names of events.
+  const left = ['telemetry/catalogue.ts', 'auth/audit-line.ts']
+  const code = sources().filter(({ name }) => !left.includes(name))
   const text = code.map((one) => one.text).join('\n')
   const named = auditActions.filter((action) => text.includes(`'${action}'`))
   expect(named).toEqual([...auditActions])
