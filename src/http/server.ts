@@ -43,6 +43,8 @@ export interface ServerOptions {
 }
 
 const bodyMethods: ReadonlySet<string> = new Set(['POST', 'PUT', 'PATCH', 'DELETE'])
+/** Answered while the server drains: who stops in peace is not down. */
+const metricsPath = '/metrics'
 const uploadPath = /^\/api\/v1\/models\/[^/]+\/versions$/
 /** Longer than the slowest prediction with its one retry; uploads and promotions get more. */
 const idleSeconds = 60
@@ -156,7 +158,7 @@ export class HttpServer {
   }
 
   private enter(exchange: Exchange): Promise<Response> | Response {
-    if (this.draining && !isProbe(exchange.path)) {
+    if (this.draining && !isProbe(exchange.path) && exchange.path !== metricsPath) {
       throw new Fault('service.draining', 'The server is shutting down.', { retryAfter: 5 })
     }
     for (const door of this.options.doors) {

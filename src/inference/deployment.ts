@@ -7,7 +7,7 @@ import type { Tensor } from '../onnx/tensor.ts'
 import { Validator } from '../onnx/validate.ts'
 import type { Metrics } from '../telemetry/metrics.ts'
 import { Encoder } from './answer.ts'
-import { type Answer, type Batch, Batcher, type PredictRequest } from './batcher.ts'
+import { type Answer, type Batch, Batcher, type Owner, type PredictRequest } from './batcher.ts'
 import type { Output } from './classes.ts'
 import type { LoadAnswer, LoadOrder } from './engine.ts'
 import type { RunTimes } from './frames.ts'
@@ -104,7 +104,9 @@ export class Deployment {
     const merge = { mergeable: this.batchable, fixedShape }
     this.batcher = new Batcher(this.handle, this, { ...merge, longestWait })
     const apart = { mergeable: false, fixedShape, longestWait: Infinity }
-    this.bulkBatcher = new Batcher(this.handle, this, apart)
+    // Batches of a job wait for each other, and no caller does: their waits are nobody's.
+    const job: Owner = { settled: (batch, times, outputs) => this.ran(batch, times, outputs) }
+    this.bulkBatcher = new Batcher(this.handle, job, apart)
   }
 
   get waiting(): number {
@@ -175,16 +177,19 @@ export class Deployment {
   }
 
   /** Counts a run that ended well, and its requests. */
-  settled({ requests, rows, sent }: Batch, times: RunTimes, outputs: readonly Output[]): void {
+  settled(batch: Batch, times: RunTimes, outputs: readonly Output[]): void {
+    this.ran(batch, times, outputs)
+    for (const { arrived } of batch.requests)
+      this.series.wait.observe((batch.sent - arrived) / 1000)
+  }
+
+  private ran({ requests, rows, sent }: Batch, times: RunTimes, outputs: readonly Output[]): void {
     const { series, statistics } = this
     const now = performance.now()
     series.ran({ requests: requests.length, rows, seconds: times.infer / 1e6, outputs })
     statistics.ran(rows, times)
     this.batcher.learn(rows, times)
-    for (const { arrived } of requests) {
-      series.wait.observe((sent - arrived) / 1000)
-      statistics.succeeded(now - arrived, sent - arrived, times)
-    }
+    for (const { arrived } of requests) statistics.succeeded(now - arrived, sent - arrived, times)
   }
 
   /** Counts a failed request by its fault and returns what was thrown. */

@@ -92,7 +92,7 @@ export const checks = [
 const predictions = {
   predictions: counter(
     'predictions_total',
-    'Prediction requests; rejected: the input did not fit, error: the fault was ours',
+    'Prediction requests, and batches of score jobs; rejected: the input did not fit, error: the fault was ours',
     [...version, 'outcome'],
   ),
   predictionErrors: counter(
