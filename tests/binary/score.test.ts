@@ -287,8 +287,8 @@ describe('a job that was killed', () => {
 })
 
 test('memory stays flat, and progress is told', async () => {
-  // Long enough for its first fifth to hold all of the warming up.
-  bigCsv('long.csv', 800_000)
+  // Kept as tensors alone, half of these rows would be 96 MB.
+  bigCsv('long.csv', 1_600_000)
   const args = [
     'score',
     'breast-cancer',
@@ -319,7 +319,9 @@ test('memory stays flat, and progress is told', async () => {
   }
   expect(await child.exited).toBe(0)
   await said
-  const early = Math.max(...sizes.slice(0, Math.ceil(sizes.length / 5)))
-  expect(Math.max(...sizes) - early).toBeLessThan(64)
+  // Memory rises and falls with what waits to be collected, so peaks are compared with peaks.
+  const middle = sizes.length >> 1
+  const [before, after] = [sizes.slice(0, middle), sizes.slice(middle)]
+  expect(Math.max(...after) - Math.max(...before)).toBeLessThan(64)
   expect(peak).toBeLessThan(300)
-}, 60_000)
+}, 120_000)
