@@ -99,11 +99,11 @@ export function createLog(level: Level, common: Record<string, string>, sinks: S
   const lines = new Lines((bytes) => {
     for (const outlet of outlets.values()) outlet.take(bytes)
   })
-  const flush = async (): Promise<void> => {
+  const pump = (): void => {
     lines.flush()
-    await Promise.all([...outlets.values()].map((outlet) => outlet.pump()))
+    for (const outlet of outlets.values()) outlet.pump()
   }
-  const timer = setInterval(() => void flush(), flushEvery)
+  const timer = setInterval(pump, flushEvery)
   timer.unref()
 
   return {
@@ -115,7 +115,7 @@ export function createLog(level: Level, common: Record<string, string>, sinks: S
       lines.add(
         `{"ts":"${now()}","level":"${lineLevel}"${tail},${JSON.stringify(shown).slice(1)}\n`,
       )
-      if (lineLevel === 'error') void flush()
+      if (lineLevel === 'error') pump()
     },
     access: (head, rest) => {
       if (order.info < order[level]) return
@@ -123,7 +123,10 @@ export function createLog(level: Level, common: Record<string, string>, sinks: S
     },
     accessHead: (members) => accessHead + members,
     droppedBy: (sink) => outlets.get(sink)?.dropped ?? 0,
-    flush,
+    flush: async () => {
+      lines.flush()
+      await Promise.all([...outlets.values()].map((outlet) => outlet.emptied()))
+    },
     close: async () => {
       clearInterval(timer)
       lines.flush()

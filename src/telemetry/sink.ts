@@ -47,17 +47,22 @@ export class Outlet {
     this.bytes += bytes.length
   }
 
-  /** Resolves when all that waits now has been written or lost; at once while an earlier call writes. */
-  pump(): Promise<void> {
-    if (this.running) return Promise.resolve()
-    this.running = this.drain().finally(() => (this.running = null))
-    return this.running
+  /** Begins to write what waits, unless that is under way: nobody piles up before a sink that stands still. */
+  pump(): void {
+    this.running ??= this.drain().finally(() => (this.running = null))
+  }
+
+  /** Resolves when all that waits now has been written or lost. */
+  async emptied(): Promise<void> {
+    // What came during the last step of a run is left for the next one.
+    await this.running
+    this.pump()
+    await this.running
   }
 
   async close(): Promise<void> {
     const ended = async (): Promise<void> => {
-      await this.running
-      await this.pump()
+      await this.emptied()
       await this.sink.close?.()
     }
     // Nobody may read any more, and the end must not wait for him.

@@ -87,6 +87,33 @@ describe('log lines', () => {
     await log.close()
   })
 
+  test('a flush that has resolved has written all, also what came while another one ended', async () => {
+    const { sink, lines } = memorySink()
+    const { promise, resolve } = Promise.withResolvers<number>()
+    let isFirst = true
+    const log = createLog('info', common, {
+      stdout: {
+        ...sink,
+        flush: () => {
+          const answer = isFirst ? promise : 0
+          isFirst = false
+          return answer
+        },
+      },
+    })
+    log.write('info', 'one', { at: 0 })
+    const earlier = log.flush()
+    // The first line is out, and the sink is in its last step.
+    await Bun.sleep(1)
+    log.write('info', 'one', { at: 1 })
+    const later = log.flush()
+    resolve(0)
+    await later
+    expect(lines().map((line) => line['at'])).toEqual([0, 1])
+    await earlier
+    await log.close()
+  })
+
   test('a few lines that wait keep no large buffer, and pieces are whole lines in order', async () => {
     const pieces: Uint8Array[] = []
     const keep = (bytes: Uint8Array): number => pieces.push(bytes)
