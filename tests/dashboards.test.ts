@@ -13,6 +13,7 @@ import { catalogue, type Entry } from '../src/telemetry/catalogue.ts'
 import { flawsOf } from './support/grafana/validator.ts'
 import { selectedIn } from './support/promql.ts'
 import { type Relais, startRelais } from './support/relais.ts'
+import { shippedAlerts, shippedRules } from './support/rules.ts'
 import { root } from './support/sources.ts'
 
 const read = (path: string): string => readFileSync(join(root, path), 'utf8')
@@ -22,9 +23,6 @@ const panelsOf = (dashboard: any): any[] =>
   dashboard.panels.filter(({ type }: any) => type !== 'row')
 const panels = dashboards.flatMap((dashboard) =>
   panelsOf(dashboard).map((panel) => ({ ...panel, name: `${dashboard.file} ${panel.title}` })),
-)
-const rules: any[] = readdirSync(join(root, 'dashboards/rules')).flatMap((name) =>
-  (Bun.YAML.parse(read(`dashboards/rules/${name}`)) as any).groups.flatMap((g: any) => g.rules),
 )
 
 test('are those of src/build; `bun run generate:dashboards` renews them', () => {
@@ -156,7 +154,7 @@ const dashboardQueries = dashboards.flatMap((dashboard) => [
     .filter(({ type }: any) => type === 'query')
     .map(({ definition }: any) => /^label_values\((.*), \w+\)$/.exec(definition)![1]!),
 ])
-const queries = [...dashboardQueries, ...rules.map(({ expr }) => expr as string)]
+const queries = [...dashboardQueries, ...shippedRules.map(({ expr }) => expr)]
 
 /** What Prometheus makes itself, and what the other parts of the stack export. */
 const foreign: Record<string, readonly string[]> = {
@@ -165,7 +163,9 @@ const foreign: Record<string, readonly string[]> = {
   scrape_samples_scraped: ['job', 'instance'],
   alertmanager_notifications_failed_total: [],
   ...Object.fromEntries(
-    rules.filter(({ record }) => record !== undefined).map(({ record }) => [record, ['job']]),
+    shippedRules
+      .filter(({ record }) => record !== undefined)
+      .map(({ record }) => [record, ['job']]),
   ),
 }
 
@@ -246,14 +246,14 @@ describe('each alert', () => {
     [...page.matchAll(/^#+ (.*)$/gm)].map((match) => match[1]!.toLowerCase().replaceAll(' ', '-')),
   )
 
-  test.each(rules.filter(({ alert }) => alert !== undefined))('$alert leads on', (rule) => {
+  test.each(shippedAlerts)('$alert leads on', (rule) => {
     const { summary, description, runbook_url, dashboard_url } = rule.annotations
     expect(Object.keys(rule.annotations)).toHaveLength(4)
     expect(summary.length).toBeGreaterThan(10)
     expect(description.length).toBeGreaterThan(60)
     // Tests and readers meet it as it stands: only the summary has values in it.
     expect(description).not.toContain('{{')
-    const [file, anchor] = runbook_url.split('#')
+    const [file, anchor] = runbook_url.split('#') as [string, string]
     expect([existsSync(join(root, file)), headings.has(anchor)]).toEqual([true, true])
     const [, uid, panel] = /\/d\/([\w-]+)\?viewPanel=(\d+)$/.exec(dashboard_url)!
     const dashboard = dashboards.find((one) => one.uid === uid)

@@ -1,7 +1,8 @@
 // Every query of the dashboards and rules, with variables replaced as Grafana would replace them.
 import { readdirSync, readFileSync } from 'node:fs'
-import { join } from 'node:path'
+import { basename, join } from 'node:path'
 
+import { shippedRules } from '../support/rules.ts'
 import { root } from '../support/sources.ts'
 
 export interface Question {
@@ -141,22 +142,10 @@ export interface Rule {
 }
 
 export function rules(): Rule[] {
-  const folder = join(root, 'dashboards/rules')
-  return readdirSync(folder)
-    .filter((name) => name.endsWith('.yml') && !name.includes('test'))
-    .sort()
-    .flatMap((file) => {
-      const { groups } = Bun.YAML.parse(readFileSync(join(folder, file), 'utf8')) as any
-      return groups.flatMap((group: any) =>
-        group.rules.map((rule: any): Rule => ({
-          where: `${file} ${group.name} ${rule.alert ?? rule.record}`,
-          group: group.name,
-          name: rule.alert ?? rule.record,
-          kind: rule.alert ? 'alert' : 'record',
-          text: rule.expr,
-          labels: rule.labels ?? {},
-          annotations: rule.annotations ?? {},
-        })),
-      )
-    })
+  return shippedRules.map(({ file, group, alert, record, expr, labels, annotations }) => {
+    const name = alert ?? record ?? ''
+    const kind = alert === undefined ? 'record' : 'alert'
+    const where = `${basename(file)} ${group} ${name}`
+    return { where, group, name, kind, text: expr, labels, annotations }
+  })
 }

@@ -4,34 +4,13 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 
-import { root } from '../support/sources.ts'
+import { ruleFiles, shippedAlerts } from '../support/rules.ts'
 import { burnCases } from './rules/burn-rate.ts'
-import { type RuleCase, testFileOf, type Written } from './rules/case.ts'
+import { type RuleCase, testFileOf } from './rules/case.ts'
 import { causeCases } from './rules/causes.ts'
 import { promiseCases } from './rules/promise.ts'
 
-interface Rule extends Written {
-  alert: string
-  labels: Record<string, string>
-  file: string
-}
-
-const ruleFiles = ['alerts.yml', 'burn-rate.yml'].map((name) =>
-  join(root, 'dashboards/rules', name),
-)
-
-/** Every alert of a rule file, with the labels it sets. */
-async function alertsOf(path: string): Promise<Rule[]> {
-  const { groups } = Bun.YAML.parse(await Bun.file(path).text()) as {
-    groups: { rules: Rule[] }[]
-  }
-  return groups
-    .flatMap(({ rules }) => rules)
-    .filter(({ alert }) => alert !== undefined)
-    .map((rule) => ({ ...rule, file: path, severity: rule.labels['severity']! }))
-}
-
-const rules = (await Promise.all(ruleFiles.map(alertsOf))).flat()
+const rules = shippedAlerts.map((rule) => ({ ...rule, severity: rule.labels.severity }))
 const cases: readonly RuleCase[] = [...promiseCases, ...causeCases, ...burnCases]
 const nameOf = (alert: string, labels: Readonly<Record<string, string>>): string =>
   `${alert}${labels['window'] === undefined ? '' : ` ${labels['window']}`}`
@@ -75,7 +54,7 @@ describe('fires, stays silent just below, resolves:', () => {
     test(
       name,
       () => {
-        const written = (labels: Readonly<Record<string, string>>): Rule =>
+        const written = (labels: Readonly<Record<string, string>>) =>
           rules.find((one) => nameOf(one.alert, one.labels) === nameOf(rule.alert, labels))!
         const { exitCode, text } = tested(testFileOf(rule, written, written(rule.labels).file))
         expect([text, exitCode]).toEqual([text, 0])
