@@ -1,4 +1,4 @@
-// What the metrics are told by the parts that do not know them: database, audit trail, registry, log.
+// What the metrics are told by the parts that do not know them: database, audit trail, registry.
 import type { Audit } from './auth/audit.ts'
 import type { Config } from './config.ts'
 import type { Db, DbObserver } from './db/db.ts'

@@ -16,8 +16,11 @@ const publicExact: ReadonlySet<string> = new Set([
 
 const probes: ReadonlySet<string> = new Set(['/health', '/v2/health/live', '/v2/health/ready'])
 
-/** Paths that tell how the server is, also while it shuts down. */
-export const isProbe = (path: string): boolean => probes.has(path) || path.startsWith('/health/')
+/** Paths that tell how the server is. */
+const isProbe = (path: string): boolean => probes.has(path) || path.startsWith('/health/')
+
+/** Paths that are answered while the server shuts down: who stops in peace is not down. */
+export const answersToTheEnd = (path: string): boolean => path === '/metrics' || isProbe(path)
 
 /** Paths that need no token. Everything else does, known or unknown. */
 export function isPublic(path: string): boolean {

@@ -70,6 +70,11 @@ export class Exchange implements Context {
     return spanIdOf(this.ownId)
   }
 
+  /** What joins the lines and spans of this request. */
+  get ids(): Record<string, string> {
+    return { request_id: this.requestId, trace_id: this.traceId, span_id: this.spanId }
+  }
+
   /** The caller's span, if it sent a valid one. */
   get parent(): Parent | null {
     return parentOf(this.request.headers.get('traceparent'))

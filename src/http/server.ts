@@ -7,7 +7,7 @@ import type { Principal } from '../core/principal.ts'
 import type { Log } from '../telemetry/log.ts'
 import type { Metrics } from '../telemetry/metrics.ts'
 import { runOf, type Spans } from '../telemetry/spans.ts'
-import { isProbe, isPublic } from './guard.ts'
+import { answersToTheEnd, isPublic } from './guard.ts'
 import { problemResponse } from './problem.ts'
 import { demandPlain, Exchange, pathOf, readBody, remember, type RouteClass } from './request.ts'
 import { HttpSeries } from './series.ts'
@@ -43,8 +43,6 @@ export interface ServerOptions {
 }
 
 const bodyMethods: ReadonlySet<string> = new Set(['POST', 'PUT', 'PATCH', 'DELETE'])
-/** Answered while the server drains: who stops in peace is not down. */
-const metricsPath = '/metrics'
 const uploadPath = /^\/api\/v1\/models\/[^/]+\/versions$/
 /** Longer than the slowest prediction with its one retry; uploads and promotions get more. */
 const idleSeconds = 60
@@ -66,11 +64,6 @@ const thousandths = Array.from({ length: 1000 }, (_, n) => String(n).padStart(3,
 
 function inMilliseconds(micros: number): string {
   return `${Math.floor(micros / 1000)}.${thousandths[micros % 1000] as string}`
-}
-
-/** What joins the lines and spans of a request. */
-function idsOf({ requestId, traceId, spanId }: Exchange): Record<string, string> {
-  return { request_id: requestId, trace_id: traceId, span_id: spanId }
 }
 
 export class HttpServer {
@@ -158,7 +151,7 @@ export class HttpServer {
   }
 
   private enter(exchange: Exchange): Promise<Response> | Response {
-    if (this.draining && !isProbe(exchange.path) && exchange.path !== metricsPath) {
+    if (this.draining && !answersToTheEnd(exchange.path)) {
       throw new Fault('service.draining', 'The server is shutting down.', { retryAfter: 5 })
     }
     for (const door of this.options.doors) {
@@ -213,7 +206,7 @@ export class HttpServer {
   private report(exchange: Exchange, fault: Fault): void {
     if (fault.status !== 500 && fault.status !== 507) return
     this.options.log.write('error', 'request.failed', {
-      ...idsOf(exchange),
+      ...exchange.ids,
       method: exchange.request.method,
       route: exchange.route,
       status: fault.status,

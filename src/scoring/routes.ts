@@ -297,8 +297,7 @@ export function scoreDoor(options: ScoreDoorOptions): Door {
     ).catch((error: unknown) => {
       if (!answered) reject(error as Error)
       else if (toFault(error).status === 500) {
-        const { requestId, traceId, spanId, route } = exchange
-        const ids = { request_id: requestId, trace_id: traceId, span_id: spanId }
+        const { ids, route } = exchange
         options.log.write('error', 'request.failed', { ...ids, method: 'POST', route, error })
       }
     })
